@@ -1,0 +1,1 @@
+"""Facts with sources: models, GPUs, cloud instances, quantizations and engine releases. Computes no plans."""

@@ -1,0 +1,1 @@
+"""The controller: kopf wiring, one loop per object, the reconcile recipe."""

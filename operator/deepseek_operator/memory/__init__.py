@@ -1,0 +1,1 @@
+"""Bytes per rank: weights, KV cache, activations and engine overhead. Knows no speed."""

@@ -1,0 +1,1 @@
+"""Speed of one replica from its bytes. Knows no Kubernetes."""

@@ -1,0 +1,121 @@
+"""What the planner is asked, and with which GPUs it may answer. Plain values; no YAML, no Kubernetes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.memory.estimate import KvCacheDtype
+
+
+class Quality(StrEnum):
+    """How much quantization loss the owner allows, mildest first."""
+
+    LOSSLESS = "Lossless"
+    NEAR_LOSSLESS = "NearLossless"
+    ECONOMY = "Economy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sla:
+    """A request meets it when TTFT and its own mean TPOT are both within limits.
+
+    Args:
+        percentile: share of requests that must, in percent.
+    """
+
+    ttft_milliseconds: int
+    tpot_milliseconds: int
+    percentile: int = 95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Demand of the whole deployment: either ``concurrency`` or ``requests_per_minute`` is set."""
+
+    input_tokens: int
+    output_tokens: int
+    max_context_tokens: int
+    concurrency: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedParallelism:
+    """Splits the user fixed; None leaves the choice to the planner."""
+
+    tensor: int | None = None
+    pipeline: int | None = None
+    data: int | None = None
+    expert: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """One question to the planner.
+
+    Args:
+        model_name: catalogue or user's name, for messages.
+        gpus: catalogue ids that are allowed; empty allows every product of the supply.
+        max_gpus_total: GPUs of all replicas together at ``max_replicas``; None has no limit.
+        max_cost_per_hour_usd: cost of all replicas together at ``max_replicas``; None has no limit.
+        max_replicas: most replicas that scaling may ask for; limits apply there.
+        engine_release: engine release whose memory law and flags apply.
+    """
+
+    model_name: str
+    model: ModelShape
+    workload: Workload
+    sla: Sla | None = None
+    gpus: tuple[str, ...] = ()
+    max_gpus_total: int | None = None
+    max_cost_per_hour_usd: Decimal | None = None
+    max_replicas: int = 1
+    quality: Quality = Quality.LOSSLESS
+    quantization: str = "Auto"
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
+    parallelism: PinnedParallelism = field(default_factory=PinnedParallelism)
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    gpu_memory_utilization_percent: int | None = None
+    engine_release: str = "0.32.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuPool:
+    """Nodes of one GPU product.
+
+    Args:
+        gpu: the catalogue's facts.
+        usable_memory_bytes: memory per GPU that the engine will see (the label wins over the catalogue).
+        nodes_by_gpu_count: schedulable nodes by their number of physical GPUs,
+            as sorted pairs (GPUs per node, nodes).
+    """
+
+    gpu: Gpu
+    usable_memory_bytes: int
+    nodes_by_gpu_count: tuple[tuple[int, int], ...]
+
+    @property
+    def largest_node(self) -> int:
+        """GPUs of the largest node, 0 for an empty pool."""
+        return max((gpus for gpus, _ in self.nodes_by_gpu_count), default=0)
+
+    @property
+    def total_gpus(self) -> int:
+        """Physical GPUs of the pool."""
+        return sum(gpus * nodes for gpus, nodes in self.nodes_by_gpu_count)
+
+    def nodes_with(self, gpus: int) -> int:
+        """Return how many nodes have at least that many GPUs."""
+        return sum(nodes for count, nodes in self.nodes_by_gpu_count if count >= gpus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """Every GPU that planning may use: schedulable and physical, whether or not it is free today."""
+
+    pools: tuple[GpuPool, ...]

@@ -1,0 +1,100 @@
+"""The planner's two normal answers: a plan, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.performance.prediction import Prediction
+
+
+class InfeasibleReason(StrEnum):
+    """Which kind of limit stopped the plan; used as the condition's reason."""
+
+    NO_SUCH_GPU = "NoSuchGpu"
+    MEMORY_INSUFFICIENT = "MemoryInsufficient"
+    SPLIT_ILLEGAL = "SplitIllegal"
+    SLA_UNREACHABLE = "SlaUnreachable"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    CONTEXT_TOO_LONG = "ContextTooLong"
+    QUANTIZATION_UNAVAILABLE = "QuantizationUnavailable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Another hardware or quantization, with its cost or the limit that excluded it.
+
+    Args:
+        feasible: whether it would work (then it is dearer or less simple than the plan).
+        cost_per_hour_usd: of all planned replicas; None when the GPU has no price.
+        detail: one sentence: the limit with its numbers, or how it compares.
+    """
+
+    gpu: str
+    gpus_per_replica: int
+    parallelism: Parallelism
+    quantization: str
+    feasible: bool
+    cost_per_hour_usd: Decimal | None
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to run one model.
+
+    Args:
+        gpu: catalogue id.
+        gpus_per_replica: world size of one replica.
+        nodes_per_replica: nodes that one replica spans.
+        replicas: replicas that serve the asked demand.
+        quantization: name in the quantization table; ``Native`` runs the checkpoint as stored.
+        memory: the rank with the least room.
+        kv_cache_tokens: tokens that one replica's KV cache holds.
+        kv_cache_error_percent: half width of its 90 % band.
+        cost_per_hour_usd: of all replicas; None when the GPU has no price.
+        reasons: at most 8 sentences.
+        alternatives: at most 6.
+    """
+
+    model_name: str
+    gpu: str
+    gpus_per_replica: int
+    nodes_per_replica: int
+    replicas: int
+    parallelism: Parallelism
+    quantization: str
+    kv_cache_dtype: KvCacheDtype
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    gpu_memory_utilization_percent: int
+    engine_release: str
+    memory: RankMemory
+    kv_cache_tokens: int
+    kv_cache_bytes_per_token: int
+    kv_cache_error_percent: int
+    predicted: Prediction | None
+    cost_per_hour_usd: Decimal | None
+    reasons: tuple[str, ...]
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infeasible:
+    """Why there is no plan.
+
+    Args:
+        reason: the kind of limit.
+        message: one sentence with the limit, what was needed and what there is.
+        nearest: the nearest thing that would work, as a sentence; empty when nothing is known to.
+        alternatives: what was tried, per GPU product, at most 6.
+    """
+
+    reason: InfeasibleReason
+    message: str
+    nearest: str
+    alternatives: tuple[Alternative, ...] = ()

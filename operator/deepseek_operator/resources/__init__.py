@@ -1,0 +1,1 @@
+"""Manifests: one pure builder per object kind. Does no I/O."""

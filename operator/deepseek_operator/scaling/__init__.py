@@ -1,0 +1,1 @@
+"""How many replicas, decided from values. Does no I/O."""
