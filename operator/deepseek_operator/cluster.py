@@ -1,0 +1,250 @@
+"""The only Kubernetes I/O: apply, list, delete and status writes on plain dicts.
+
+Server-side apply with one field manager does all writing: applying the same manifest again changes nothing, and a
+field that somebody else edited is taken back. Objects stay dicts from the wire to the caller, because typed models
+drop fields that they do not know. This module decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.config import ConfigException
+
+from deepseek_operator.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, shortened
+
+FIELD_MANAGER = "deepseek-operator"
+"""Owner of every field that this product writes."""
+
+REQUEST_TIMEOUT_SECONDS = 30
+"""A single call; the API server itself gives up on a request after 60 s by default."""
+
+LIST_CHUNK_OBJECTS = 500
+"""Objects per page of a list, the page size of kubectl."""
+
+MAX_CONNECTIONS = 32
+"""Calls in flight at once; API servers queue fairly per user, so more would only wait there."""
+
+Manifest = Mapping[str, Any]
+"""A Kubernetes object as JSON."""
+
+CallObserver = Callable[[str, str, int], None]
+"""Told about each finished call: verb, plural of the kind, HTTP status (0 when there was no answer)."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Where the API server keeps a kind."""
+
+    api_version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
+        """Return the URL path of the collection, an object or its subresource."""
+        parts = ["api" if "/" not in self.api_version else "apis", self.api_version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        if subresource:
+            parts.append(subresource)
+        return "/" + "/".join(parts)
+
+
+RESOURCES: Mapping[str, Resource] = {
+    "ConfigMap": Resource("v1", "configmaps"),
+    "CustomResourceDefinition": Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
+    "DeepSeekDeployment": Resource("deepseek-operator.io/v1alpha1", "deepseekdeployments"),
+    "Deployment": Resource("apps/v1", "deployments"),
+    "Lease": Resource("coordination.k8s.io/v1", "leases"),
+    "Node": Resource("v1", "nodes", namespaced=False),
+    "Pod": Resource("v1", "pods"),
+    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
+    "PriorityClass": Resource("scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
+    "ResourceQuota": Resource("v1", "resourcequotas"),
+    "Service": Resource("v1", "services"),
+}
+"""Every kind that this product touches."""
+
+
+class Cluster:
+    """A connection to one API server. Use as an asynchronous context manager, or call ``close``.
+
+    Args:
+        api_client: a configured client of the official library.
+        on_call: told about each finished call; for metrics.
+    """
+
+    def __init__(self, api_client: kubernetes_client.ApiClient, on_call: CallObserver | None = None) -> None:
+        self._client = api_client
+        self._on_call = on_call
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def __aenter__(self) -> Cluster:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._client.close()
+
+    async def apply(self, manifest: Manifest, *, subresource: str = "") -> dict[str, Any]:
+        """Write the fields of a manifest by server-side apply and return the object as stored.
+
+        Fields that another manager took are taken back. An unknown field is an error, never dropped.
+
+        Args:
+            manifest: object with ``apiVersion``, ``kind``, ``metadata.name``; with ``metadata.uid`` the call fails
+                with ConflictError when the object was replaced meanwhile.
+            subresource: ``status`` writes only the status and never creates the object.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
+        return await self._call("PATCH", resource, path, query, manifest, "application/apply-patch+yaml")
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any]:
+        """Return one object, or raise NotFoundError."""
+        resource = RESOURCES[kind]
+        return await self._call("GET", resource, resource.path(namespace, name))
+
+    async def list(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the objects of a kind page by page, so that only one page is in memory.
+
+        Args:
+            kind: a key of ``RESOURCES``.
+            namespace: None lists all namespaces.
+            label_selector: server-side filter.
+            field_selector: server-side filter.
+        """
+        resource, token = RESOURCES[kind], ""
+        while True:
+            query = {"limit": str(LIST_CHUNK_OBJECTS), "continue": token}
+            query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
+            page = await self._call(
+                "GET",
+                resource,
+                resource.path(namespace),
+                {key: value for key, value in query.items() if value},
+            )
+            for item in page.get("items") or ():
+                yield item
+            token = page.get("metadata", {}).get("continue") or ""
+            if not token:
+                return
+
+    async def create(self, manifest: Manifest) -> dict[str, Any]:
+        """Create an object; ConflictError when it exists."""
+        resource = RESOURCES[manifest["kind"]]
+        path = resource.path(manifest["metadata"].get("namespace"))
+        return await self._call("POST", resource, path, {"fieldManager": FIELD_MANAGER}, manifest)
+
+    async def replace(self, manifest: Manifest) -> dict[str, Any]:
+        """Replace an object; ConflictError when its ``resourceVersion`` is no longer the newest."""
+        resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        return await self._call("PUT", resource, path, {"fieldManager": FIELD_MANAGER}, manifest)
+
+    async def delete(self, kind: str, namespace: str | None, name: str, uid: str) -> None:
+        """Delete exactly the object with that uid, children in the background; absent is fine."""
+        resource = RESOURCES[kind]
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        try:
+            await self._call("DELETE", resource, resource.path(namespace, name), body=body)
+        except NotFoundError:
+            return
+
+    async def _call(
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        status = 0
+        try:
+            async with self._slots:
+                await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+                url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+                response = await self._client.rest_client.request(
+                    method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT_SECONDS
+                )
+                status = response.status
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ClusterError(f"{method} {path}: no answer from the API server ({type(error).__name__})") from error
+        finally:
+            if self._on_call:
+                self._on_call(method, resource.plural, status)
+        if status >= 400:
+            raise _error(method, path, status, content)
+        answer = json.loads(content)
+        return answer if isinstance(answer, dict) else {}
+
+
+async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = None) -> Cluster:
+    """Return a connection made from the pod's service account, or else from a kubeconfig.
+
+    Args:
+        kubeconfig: path of a kubeconfig; None uses the service account inside a pod, else ``KUBECONFIG`` or
+            ``~/.kube/config`` with its current context.
+        on_call: told about each finished call.
+
+    Raises:
+        ClusterError: no usable configuration was found; the text says what to set.
+    """
+    configuration = kubernetes_client.Configuration()
+    configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    try:
+        if kubeconfig is None:
+            try:
+                kubernetes_config.load_incluster_config(client_configuration=configuration)
+            except ConfigException:
+                await kubernetes_config.load_kube_config(client_configuration=configuration)
+        else:
+            await kubernetes_config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    except (ConfigException, OSError, ValueError) as error:
+        raise ClusterError(
+            f"no cluster to talk to ({shortened(str(error))}); set KUBECONFIG, or give a snapshot with --cluster FILE"
+        ) from error
+    return Cluster(kubernetes_client.ApiClient(configuration), on_call)
+
+
+def _error(method: str, path: str, status: int, content: bytes) -> ClusterError:
+    """Return the typed error of a refused call; only the API server's own message is repeated."""
+    try:
+        answer = json.loads(content)
+        message = str(answer["message"]) if answer.get("kind") == "Status" else ""
+    except (ValueError, KeyError, AttributeError):
+        message = ""
+    text = f"{method} {path}: {status} {message[:500]}".strip()
+    kind = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}.get(status, ClusterError)
+    return kind(text)

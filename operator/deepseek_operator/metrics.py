@@ -1,0 +1,78 @@
+"""The operator's own metrics: names, labels and help in one place, on a registry that is passed in."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+RECONCILE_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a reconcile that finds nothing to do up to an API server that answers slowly."""
+
+
+class Metrics:
+    """Every metric of the operator, registered on one registry.
+
+    Args:
+        registry: where to register; tests pass a fresh one.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.reconcile_seconds = Histogram(
+            "deepseek_operator_reconcile_seconds",
+            "Time of one reconcile of one DeepSeekDeployment, with its API calls.",
+            buckets=RECONCILE_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.reconciles = Counter(
+            "deepseek_operator_reconciles",
+            "Reconciles by result: ok, cluster-error (the API server refused or did not answer), bug (unexpected).",
+            ["result"],
+            registry=registry,
+        )
+        self.api_calls = Counter(
+            "deepseek_operator_api_calls",
+            "Calls to the Kubernetes API by verb, resource and HTTP status (0: no answer).",
+            ["verb", "resource", "status"],
+            registry=registry,
+        )
+        self.plans = Counter(
+            "deepseek_operator_plans",
+            "Plans computed by result: Planned, or the reason of the refusal.",
+            ["result"],
+            registry=registry,
+        )
+        self.plan_seconds = Histogram(
+            "deepseek_operator_plan_seconds",
+            "Time to compute one plan.",
+            buckets=RECONCILE_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.objects = Gauge(
+            "deepseek_operator_deployments",
+            "DeepSeekDeployments that this operator looks after.",
+            registry=registry,
+        )
+        self.planned_gpus = Gauge(
+            "deepseek_operator_planned_gpus",
+            "GPUs of the accepted plans by product, all replicas together.",
+            ["gpu"],
+            registry=registry,
+        )
+        self.planned_cost = Gauge(
+            "deepseek_operator_planned_cost_usd_per_hour",
+            "Cost of the accepted plans in US dollars per hour, at catalogue prices.",
+            registry=registry,
+        )
+        self.leading = Gauge(
+            "deepseek_operator_leading",
+            "1 while this process is the active operator, else 0.",
+            registry=registry,
+        )
+
+    def on_call(self, verb: str, resource: str, status: int) -> None:
+        """Count one finished API call."""
+        self.api_calls.labels(verb=verb, resource=resource, status=str(status)).inc()
