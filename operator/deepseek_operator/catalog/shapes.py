@@ -20,12 +20,17 @@ class StoredPrecision(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupedQueryAttention:
-    """Attention with separate keys and values (MHA, GQA and MQA are one law)."""
+    """Attention with separate keys and values (MHA, GQA and MQA are one law).
+
+    ``bias`` is that of q, k and v; ``output_bias`` that of the output projection (Llama and Qwen3 switch both with
+    ``attention_bias``, Qwen2 has only the first). ``qk_norm`` adds one vector of ``head_dim`` each for q and k.
+    """
 
     num_heads: int
     num_kv_heads: int
     head_dim: int
     bias: bool = False
+    output_bias: bool = False
     qk_norm: bool = False
 
 
