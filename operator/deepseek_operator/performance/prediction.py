@@ -16,10 +16,21 @@ class PredictionSource(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Speed of one replica at its share of the demand."""
+    """Speed of one replica at its share of the demand.
+
+    Args:
+        ttft_milliseconds: mean time to the first token, queueing included.
+        tpot_milliseconds: mean time per output token after the first.
+        tokens_per_second: output tokens of the whole replica.
+        error_percent: expected error of the less certain of the two latencies (median of the measured errors).
+        tpot_error_percent: the same for TPOT alone; None when only the larger one is known.
+        ttft_error_percent: the same for TTFT alone; None when only the larger one is known.
+    """
 
     ttft_milliseconds: int
     tpot_milliseconds: int
     tokens_per_second: int
     source: PredictionSource
     error_percent: int
+    tpot_error_percent: int | None = None
+    ttft_error_percent: int | None = None

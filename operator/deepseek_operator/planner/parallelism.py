@@ -1,0 +1,121 @@
+"""Which splits of a model an engine can load: every number that must divide, and the sentence when it does not."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.units import ceil_div
+
+VOCABULARY_PADDING = 64
+"""Rows to which vLLM pads the vocabulary before cutting it.
+
+Source: vLLM ``vllm/model_executor/layers/vocab_parallel_embedding.py``, ``DEFAULT_VOCAB_PADDING_SIZE``.
+"""
+
+
+def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | None = None) -> str:
+    """Return why a model cannot be cut that way, as one sentence; empty when it can.
+
+    Args:
+        shape: the model.
+        split: the cut; its numbers are 1 or more.
+        block_quantized: whether weights keep the checkpoint's block scales (a block must not be cut);
+            None follows the checkpoint.
+
+    Source: vLLM 0.32: ``divide`` in ``distributed/utils.py`` for heads, vocabulary and MLP width; key-value heads are
+    split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``.
+
+    >>> from deepseek_operator.catalog.shapes import GroupedQueryAttention
+    >>> shape = ModelShape(
+    ...     architecture="LlamaForCausalLM", model_type="llama", num_layers=95, hidden_size=8192, vocab_size=102400,
+    ...     max_position_embeddings=4096, intermediate_size=22016, tie_word_embeddings=False,
+    ...     attention=GroupedQueryAttention(num_heads=64, num_kv_heads=8, head_dim=128))
+    >>> illegal(shape, Parallelism(tensor=3))
+    'TP 3 does not divide the 64 attention heads; use 1, 2, 4, 8, 16, 32 or 64'
+    >>> illegal(shape, Parallelism(tensor=4))
+    ''
+    """
+    if split.pipeline > shape.num_layers:
+        return f"PP {split.pipeline} is more than the {shape.num_layers} layers; use {shape.num_layers} or fewer"
+    broken = _tensor_violation(shape, split, shape.quantization_block is not None, block_quantized)
+    if not broken:
+        return _expert_violation(shape, split)
+    usable = legal_tensors(shape, data=split.data, expert=split.expert, block_quantized=block_quantized)
+    remedy = f"; use {_listed(usable)}" if usable else ""
+    return f"TP {split.tensor} {broken}{remedy}"
+
+
+@lru_cache(maxsize=1024)
+def legal_tensors(
+    shape: ModelShape, *, data: int = 1, expert: bool = False, block_quantized: bool | None = None
+) -> tuple[int, ...]:
+    """Return every tensor-parallel size that the model allows, smallest first, whatever the hardware."""
+    stored = shape.quantization_block is not None
+    return tuple(
+        tensor
+        for tensor in range(1, shape.attention.num_heads + 1)
+        if not _tensor_violation(shape, Parallelism(tensor=tensor, data=data, expert=expert), stored, block_quantized)
+    )
+
+
+def _tensor_violation(
+    shape: ModelShape, split: Parallelism, stored_in_blocks: bool, block_quantized: bool | None
+) -> str:
+    """Return the broken rule as the rest of a sentence that starts with the TP size; empty when none is broken."""
+    tensor = split.tensor
+    heads = shape.attention.num_heads
+    if heads % tensor:
+        return f"does not divide the {heads} attention heads"
+    if isinstance(shape.attention, GroupedQueryAttention):
+        kv_heads = shape.attention.num_kv_heads
+        if kv_heads % tensor and tensor % kv_heads:
+            return f"neither divides the {kv_heads} KV heads nor is a multiple of them"
+    vocabulary = ceil_div(shape.vocab_size, VOCABULARY_PADDING) * VOCABULARY_PADDING
+    if vocabulary % tensor:
+        return f"does not divide the vocabulary of {vocabulary:,} padded rows"
+    in_blocks = stored_in_blocks if block_quantized is None else block_quantized and stored_in_blocks
+    block = shape.quantization_block[0] if in_blocks and shape.quantization_block else 1
+    for name, width in _cut_widths(shape, split):
+        if width % tensor or (tensor > 1 and (width // tensor) % block):
+            unit = f" in blocks of {block}" if block > 1 else ""
+            return f"does not divide the {name} width of {width:,}{unit}"
+    return ""
+
+
+def _cut_widths(shape: ModelShape, split: Parallelism) -> list[tuple[str, int]]:
+    """MLP widths that tensor parallelism cuts; routed experts are cut only without expert parallelism."""
+    experts = shape.experts
+    if experts is None:
+        return [("MLP", shape.intermediate_size)]
+    widths = [("dense MLP", shape.intermediate_size)] if experts.num_dense_layers else []
+    if experts.num_shared_experts:
+        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size))
+    if not split.expert:
+        widths.append(("expert", experts.expert_intermediate_size))
+    return widths
+
+
+def _expert_violation(shape: ModelShape, split: Parallelism) -> str:
+    if not split.expert:
+        return ""
+    if shape.experts is None:
+        return "expert parallelism needs a mixture of experts, and this model is dense; set expert to false"
+    ranks = split.tensor * split.data
+    if shape.experts.num_experts % ranks:
+        return (
+            f"the {shape.experts.num_experts} experts cannot be spread evenly over {ranks} ranks "
+            f"(TP {split.tensor} x DP {split.data})"
+        )
+    return ""
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    """Numbers as people list them, at most eight.
+
+    >>> _listed((1, 2, 4)), _listed((1,))
+    ('1, 2 or 4', '1')
+    """
+    texts = [str(number) for number in numbers[:8]]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
