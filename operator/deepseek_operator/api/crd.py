@@ -1,0 +1,122 @@
+"""The CustomResourceDefinition, made from the types; the file in ``crds/`` is this and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from deepseek_operator.api.schema import Schema, structural_schema
+from deepseek_operator.api.status import DeepSeekDeploymentStatus
+from deepseek_operator.api.v1alpha1 import (
+    GROUP,
+    KIND,
+    PLURAL,
+    SHORT_NAME,
+    VERSION,
+    DeepSeekDeploymentSpec,
+)
+
+CRD_NAME = f"{PLURAL}.{GROUP}"
+CRD_FILE_NAME = f"{CRD_NAME}.yaml"
+
+_DESCRIPTION = (
+    "One DeepSeek model for one service level: the operator plans GPUs, split and precision, runs the model and keeps "
+    "the service level. The API server drops unknown fields with a warning only; `kubectl deepseek plan -f` "
+    "and `kubectl apply --validate=strict` refuse them."
+)
+
+
+def _column(name: str, path: str, description: str, *, kind: str = "string", wide: bool = False) -> dict[str, Any]:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return column | {"priority": 1} if wide else column
+
+
+def printer_columns() -> list[dict[str, Any]]:
+    """Return the columns of ``kubectl get dsd``, the wide ones last."""
+    return [
+        _column("Model", ".spec.model.name", "Model that is asked for."),
+        _column("GPUs", ".status.summary.gpus", "GPUs of one replica."),
+        _column("Parallel", ".status.summary.parallel", "Split of one replica."),
+        _column("Ready", ".status.summary.ready", "Ready and wanted replicas."),
+        _column("SLA", '.status.conditions[?(@.type=="SLAMet")].status', "Whether the service level is met."),
+        _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready or not."),
+        _column("Age", ".metadata.creationTimestamp", "Time since creation.", kind="date"),
+        _column("Cost/h", ".status.plan.costPerHourUsd", "US dollars per hour of all replicas.", wide=True),
+        _column("Endpoint", ".status.endpoint", "URL of the API inside the cluster.", wide=True),
+    ]
+
+
+def _object_schema() -> Schema:
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "description": _DESCRIPTION,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": text,
+            "kind": text,
+            "metadata": {"type": "object"},
+            "spec": structural_schema(DeepSeekDeploymentSpec),
+            "status": structural_schema(DeepSeekDeploymentStatus),
+        },
+    }
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """Return the CustomResourceDefinition of DeepSeekDeployment, ready for the API server.
+
+    ``spec.replicas`` has no default. A default would put a number into every object, where it would either
+    contradict the operator's own scaling or, on a switch to owner External, drain what runs down to the default.
+    Without a value ``GET …/scale`` answers 500, which is right for objects that the operator scales; for owner
+    External the operator writes the first value through the scale subresource.
+    """
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": CRD_NAME, "labels": {"app.kubernetes.io/part-of": "deepseek-operator"}},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": [SHORT_NAME],
+                "categories": ["all"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": _object_schema()},
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": printer_columns(),
+                }
+            ],
+        },
+    }
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes shared values twice in place of YAML anchors, which people and diff tools stumble over."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def crd_yaml() -> str:
+    """Return the CustomResourceDefinition as the text of ``crds/deepseekdeployments.deepseek-operator.io.yaml``."""
+    definition = custom_resource_definition()
+    header = "# Made by `kubectl deepseek crd` from the types in deepseek_operator/api; do not edit.\n"
+    body = yaml.dump(definition, Dumper=_PlainDumper, sort_keys=False, width=110, allow_unicode=True)
+    return header + body

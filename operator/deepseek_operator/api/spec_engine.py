@@ -1,0 +1,181 @@
+"""The inference engine: which one, its own settings, and what passes through to it."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from deepseek_operator.api.base import (
+    MAX_BYTES,
+    ApiModel,
+    OptionalRepositoryName,
+    Rule,
+    SecretKeyRef,
+    SecretRef,
+    list_map,
+)
+
+PLANNED_ARGUMENT = (
+    r"^(-tp|-pp|-dp|-q|-ep|--(tens|pipe|data[-_]parallel[-_]size|enable[-_]expert|quanti|kv[-_]cache[-_]dtype"
+    r"|max[-_]model|max[-_]num[-_](seqs|batched)|gpu[-_]memory|device[-_]memory|served|api[-_]key|ssl|port|host"
+    r"|model$|model=))"
+)
+"""Engine arguments that the plan or another field of the spec decides.
+
+Only the beginning is compared because vLLM's parser accepts unambiguous abbreviations and underscores.
+Source: ``vllm serve --help=all`` of vLLM 0.32.
+"""
+
+
+class EngineType(StrEnum):
+    """The server that runs the model."""
+
+    AUTO = "Auto"
+    VLLM = "VLLM"
+    TRITON = "Triton"
+
+
+class EnvValueSource(ApiModel):
+    """Where the value of an environment variable comes from."""
+
+    secret_key_ref: SecretKeyRef = Field(description="A key of a Secret in the same namespace.")
+
+
+class EnvVar(ApiModel):
+    """An environment variable of the engine's container."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="has(self.value) != has(self.valueFrom)",
+            holds=lambda variable: (variable.value is None) != (variable.value_from is None),
+            message="give an environment variable exactly one of value and valueFrom",
+        ),
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")] = Field(
+        description="Name of the variable."
+    )
+    value: Annotated[str, Field(max_length=4096)] | None = Field(default=None, description="Its text.")
+    value_from: EnvValueSource | None = Field(default=None, description="Its source, for secrets.")
+
+
+class SpeculativeMethod(StrEnum):
+    """How draft tokens are made."""
+
+    MTP = "MTP"
+    NGRAM = "NGram"
+    DRAFT_MODEL = "DraftModel"
+
+
+class SpeculativeSpec(ApiModel):
+    """Speculative decoding: draft tokens that the model only verifies."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="(self.method == 'DraftModel') == (has(self.draftModel) && self.draftModel != '')",
+            holds=lambda speculative: (
+                (speculative.method is SpeculativeMethod.DRAFT_MODEL) == bool(speculative.draft_model)
+            ),
+            message="draftModel belongs to method DraftModel, and that method needs it",
+            field="draftModel",
+        ),
+    )
+
+    method: SpeculativeMethod = Field(
+        description="MTP uses the checkpoint's own draft layers; NGram repeats the prompt; "
+        "DraftModel runs a second model."
+    )
+    tokens: int = Field(default=1, ge=1, le=16, description="Draft tokens per step.")
+    draft_model: OptionalRepositoryName = Field(
+        default="", description="Repository of the draft model, for method DraftModel."
+    )
+
+
+class KvOffloadBackend(StrEnum):
+    """Who moves KV blocks to host memory."""
+
+    NATIVE = "Native"
+    LMCACHE = "LMCache"
+
+
+class KvOffloadSpec(ApiModel):
+    """KV cache blocks that are kept in host memory after the GPU has dropped them."""
+
+    host_memory_bytes: int = Field(
+        ge=1, le=MAX_BYTES, description="Host memory for KV blocks, in bytes per replica; requested by its pods."
+    )
+    backend: KvOffloadBackend = Field(
+        default=KvOffloadBackend.NATIVE, description="Native is the engine's own; LMCache needs an image with it."
+    )
+
+
+Argument = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class EngineSpec(ApiModel):
+    """The inference engine."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel=f"!has(self.extraArgs) || !self.extraArgs.exists(argument, argument.matches('{PLANNED_ARGUMENT}'))",
+            holds=lambda engine: not any(re.match(PLANNED_ARGUMENT, argument) for argument in engine.extra_args),
+            message="extraArgs must not repeat what other fields decide; use parallelism, precision, "
+            "workload.maxContextTokens, or engine.maxNumSeqs, maxNumBatchedTokens, gpuMemoryUtilizationPercent, "
+            "apiKeySecretRef and tlsSecretRef",
+            field="extraArgs",
+        ),
+    )
+
+    type: EngineType = Field(default=EngineType.AUTO, description="Auto chooses the engine that can run the plan.")
+    release: Annotated[str, Field(max_length=32, pattern=r"^([0-9]+(\.[0-9]+){1,3})?$")] = Field(
+        default="",
+        description="Release whose memory law and arguments apply, such as 0.32.0. Default: the operator's newest.",
+    )
+    image: Annotated[str, Field(max_length=512, pattern=r"^[^\s]*$")] = Field(
+        default="",
+        description="Container image; set release to what is in it. Default: the upstream image of release.",
+    )
+    extra_args: Annotated[tuple[Argument, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Arguments added to the engine's command line, one list item each, in this order.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Environment variables of the engine's container.",
+        json_schema_extra=list_map("name"),
+    )
+    api_key_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Key that clients must send as bearer token. Default: no authentication."
+    )
+    tls_secret_ref: SecretRef | None = Field(
+        default=None, description="Secret of type kubernetes.io/tls for the endpoint. Default: plain HTTP."
+    )
+    max_num_seqs: int | None = Field(
+        default=None, ge=1, le=65_536, description="Requests in one batch. Default: planned."
+    )
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=1, le=1_048_576, description="Tokens in one scheduler step. Default: planned."
+    )
+    gpu_memory_utilization_percent: int | None = Field(
+        default=None, ge=1, le=99, description="Share of each GPU's memory that the engine may use. Default: planned."
+    )
+    speculative: SpeculativeSpec | None = Field(default=None, description="Speculative decoding. Default: off.")
+    kv_offload: KvOffloadSpec | None = Field(
+        default=None, description="KV cache in host memory besides GPU memory. Default: off."
+    )
+    weight_offload_bytes: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_BYTES,
+        description="Weights kept in host memory, in bytes per GPU; each step streams them over PCIe.",
+    )
+    startup_seconds: int = Field(
+        default=3600, ge=60, le=86_400, description="Seconds for loading before the replica counts as failed."
+    )
+    shutdown_seconds: int = Field(
+        default=120, ge=0, le=86_400, description="Seconds that requests in flight may take when a replica stops."
+    )

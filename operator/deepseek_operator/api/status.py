@@ -1,0 +1,205 @@
+"""What the operator writes into ``status``: the schema of every field that people, Git tools and scalers read.
+
+These types describe and check; the values are made as plain dicts by ``plan_status``, ``conditions`` and the
+reconcile recipe, because status is sent to the API server as it is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from deepseek_operator.api.base import MAX_BYTES, MAX_INT32, ApiModel, DecimalUsd, list_map
+from deepseek_operator.performance.prediction import PredictionSource
+
+MAX_MESSAGE_CHARACTERS = 1024
+MAX_REASONS = 8
+MAX_ALTERNATIVES = 6
+MAX_DECISIONS = 5
+
+Word = Annotated[str, Field(max_length=64)]
+Name = Annotated[str, Field(max_length=253)]
+Sentence = Annotated[str, Field(max_length=MAX_MESSAGE_CHARACTERS)]
+Count = Annotated[int, Field(ge=0, le=MAX_INT32)]
+Bytes = Annotated[int, Field(ge=-MAX_BYTES, le=MAX_BYTES)]
+Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One observation, with the fields of Kubernetes conditions."""
+
+    type: Annotated[str, Field(min_length=1, max_length=316)] = Field(description="What is observed.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Why, as one CamelCase word.")
+    message: Annotated[str, Field(max_length=32768)] = Field(description="Why, as a sentence.")
+    last_transition_time: Timestamp = Field(description="When status last flipped.")
+    observed_generation: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Generation of the spec it is about."
+    )
+
+
+class ParallelismStatus(ApiModel):
+    """Split of one replica."""
+
+    tensor: Count = Field(description="Ranks that share every layer.")
+    pipeline: Count = Field(description="Stages that hold consecutive layers.")
+    data: Count = Field(description="Attention replicas inside the engine.")
+    expert: bool = Field(description="Whether whole experts are spread over the ranks.")
+
+
+class MemoryStatus(ApiModel):
+    """Memory in bytes of the GPU with the least room."""
+
+    stage: Count = Field(description="Pipeline stage of that GPU.")
+    total_bytes: Bytes = Field(description="As the driver reports it.")
+    budget_bytes: Bytes = Field(description="What the engine may use.")
+    weights_bytes: Bytes = Field(description="Weights.")
+    kv_cache_bytes: Bytes = Field(description="KV cache: what the budget leaves.")
+    activations_bytes: Bytes = Field(description="Activations at the largest step.")
+    overhead_bytes: Bytes = Field(description="nonTorchBytes plus cudaGraphBytes.")
+    non_torch_bytes: Bytes = Field(description="CUDA context and communication buffers.")
+    cuda_graph_bytes: Bytes = Field(description="CUDA graphs.")
+    free_bytes: Bytes = Field(description="Outside the engine's budget.")
+
+
+class PredictionStatus(ApiModel):
+    """Speed of one replica at its share of the demand."""
+
+    ttft_milliseconds: Count = Field(description="Time to first token.")
+    tpot_milliseconds: Count = Field(description="Mean time per further token.")
+    tokens_per_second: Count = Field(description="Output tokens per second of one replica.")
+    source: PredictionSource = Field(description="Measured, Transferred from other hardware, or Roofline.")
+    error_percent: Count = Field(description="Expected error.")
+
+
+class AlternativeStatus(ApiModel):
+    """Another GPU or quantization that was looked at."""
+
+    gpu: Name = Field(description="GPU product.")
+    gpus_per_replica: Count = Field(description="GPUs of one replica.")
+    parallelism: ParallelismStatus = Field(description="Split.")
+    quantization: Word = Field(description="Weight format.")
+    feasible: bool = Field(description="Whether it would work.")
+    cost_per_hour_usd: DecimalUsd | None = Field(default=None, description="Of all replicas; absent without a price.")
+    detail: Sentence = Field(description="How it compares, or the limit that excluded it.")
+
+
+class PlanStatus(ApiModel):
+    """How the model is run."""
+
+    hash: Word = Field(description="Identifies what affects pods; approvedPlan names it.")
+    model_name: Name = Field(description="Model that is run.")
+    gpu: Name = Field(description="GPU product.")
+    gpus_per_replica: Count = Field(description="GPUs of one replica.")
+    nodes_per_replica: Count = Field(description="Nodes that one replica spans.")
+    replicas: Count = Field(description="Replicas that serve the asked demand.")
+    parallelism: ParallelismStatus = Field(description="Split of one replica.")
+    quantization: Word = Field(description="Weight format; Native is as stored.")
+    kv_cache: Word = Field(description="KV cache format.")
+    max_model_len: Count = Field(description="Longest context in tokens.")
+    max_num_seqs: Count = Field(description="Requests in one batch.")
+    max_num_batched_tokens: Count = Field(description="Tokens in one scheduler step.")
+    gpu_memory_utilization_percent: Count = Field(description="Share of GPU memory that the engine may use.")
+    engine_release: Word = Field(description="Engine release planned for.")
+    memory_per_gpu: MemoryStatus = Field(description="Memory of the GPU with the least room.")
+    kv_cache_tokens: Bytes = Field(description="Tokens that one replica's KV cache holds.")
+    kv_cache_bytes_per_token: Bytes = Field(description="On the GPU that stores most.")
+    kv_cache_error_percent: Count = Field(description="Half width of the 90 % band of kvCacheTokens.")
+    predicted: PredictionStatus | None = Field(default=None, description="Expected speed.")
+    cost_per_hour_usd: DecimalUsd | None = Field(default=None, description="Of all replicas; absent without a price.")
+    reasons: Annotated[tuple[Sentence, ...], Field(max_length=MAX_REASONS)] = Field(
+        default=(), description="Why this and not the next best."
+    )
+    alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
+        default=(), description="What else was looked at."
+    )
+
+
+class InfeasibleStatus(ApiModel):
+    """Why there is no plan."""
+
+    reason: Word = Field(description="Kind of limit.")
+    message: Sentence = Field(description="The limit, what was needed and what there is.")
+    nearest: Sentence = Field(default="", description="The nearest thing that would work.")
+    alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
+        default=(), description="What was tried, per GPU product."
+    )
+
+
+class ObservedStatus(ApiModel):
+    """What the engine reported at start-up, next to what was planned."""
+
+    plan_hash: Word = Field(default="", description="Plan that the report is about.")
+    engine_version: Word = Field(default="", description="Engine release that runs.")
+    kv_cache_tokens: Bytes = Field(default=0, description="Tokens that one replica's KV cache holds.")
+    kv_cache_blocks: Bytes = Field(default=0, description="Blocks of the KV cache.")
+    kv_cache_tokens_error_percent: Annotated[int, Field(ge=-MAX_INT32, le=MAX_INT32)] = Field(
+        default=0, description="Observed minus planned, in percent of planned."
+    )
+
+
+class ScalingDecision(ApiModel):
+    """One decision of the operator's scaling."""
+
+    time: Timestamp = Field(description="When.")
+    from_replicas: Count = Field(description="Replicas before.")
+    to_replicas: Count = Field(description="Replicas after.")
+    reason: Sentence = Field(description="Why, with the numbers.")
+
+
+class ScalingStatus(ApiModel):
+    """Scaling as last decided."""
+
+    desired_replicas: Count = Field(default=0, description="Replicas that are wanted now.")
+    decisions: Annotated[tuple[ScalingDecision, ...], Field(max_length=MAX_DECISIONS)] = Field(
+        default=(), description="The last decisions, newest first."
+    )
+
+
+class SummaryStatus(ApiModel):
+    """The plan in a few words, for the columns of `kubectl get`."""
+
+    gpus: Name = Field(default="", description="GPUs of one replica, such as 4 x a100-sxm4-80gb.")
+    parallel: Word = Field(default="", description="Split of one replica, such as TP4.")
+    ready: Word = Field(default="", description="Ready and wanted replicas, such as 1/1.")
+
+
+class DeepSeekDeploymentStatus(ApiModel):
+    """What runs, what is planned and why."""
+
+    observed_generation: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Generation of the spec that this status is about."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Ready, Planned, CapacityAvailable, WorkloadReady, ScalingActive, SLAMet; "
+        "Reconciling and Stalled while True.",
+        json_schema_extra=list_map("type"),
+    )
+    plan: PlanStatus | None = Field(default=None, description="The accepted plan.")
+    proposed_plan: PlanStatus | None = Field(
+        default=None, description="What the planner would now decide; its reasons say why."
+    )
+    infeasible: InfeasibleStatus | None = Field(default=None, description="Why there is no plan.")
+    fingerprint: Word = Field(default="", description="Identifies the part of the spec that the plan answers.")
+    observed: ObservedStatus | None = Field(default=None, description="What the engine reported at start-up.")
+    replicas: Count = Field(default=0, description="Replicas that exist.")
+    ready_replicas: Count = Field(default=0, description="Replicas that serve.")
+    selector: Annotated[str, Field(max_length=512)] = Field(
+        default="", description="Selects one pod per replica; for the scale subresource."
+    )
+    endpoint: Annotated[str, Field(max_length=512)] = Field(
+        default="", description="URL of the API inside the cluster."
+    )
+    scaling: ScalingStatus | None = Field(default=None, description="The operator's scaling.")
+    summary: SummaryStatus | None = Field(default=None, description="The plan in a few words.")
