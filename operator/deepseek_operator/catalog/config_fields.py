@@ -88,14 +88,14 @@ class ConfigFields:
             raise self.refuse(name, "a string")
         return value
 
-    def required_null_or_integer(self, name: str) -> int | None:
+    def required_null_or_integer(self, name: str, *, smallest: int = 1) -> int | None:
         """Return a whole number, or None where the field says null; a missing field is refused.
 
         It serves fields whose class default is not null, so that leaving them out would mean something else.
         """
         if name not in self._config:
             raise self.refuse(name, "a whole number, or null when the model has none")
-        return self.integer(name) if self.has(name) else None
+        return self.integer(name, smallest=smallest) if self.has(name) else None
 
     def mapping(self, name: str) -> Mapping[str, object] | None:
         """Return a nested object, or None where the field is missing or null."""

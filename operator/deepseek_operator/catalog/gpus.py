@@ -1,9 +1,12 @@
-"""GPU products: what a node label means and what the planner may count on."""
+"""GPU products: what the planner may count on. What a node label means lies in ``gpu_labels.py``."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from decimal import Decimal
+
+from deepseek_operator.errors import UnknownGpuError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,19 +20,24 @@ class Gpu:
         label_key: node label that names the product.
         label_value: the label's value as current drivers write it.
         label_variants: other values that mean the same product.
-        memory_label_mib: value of ``nvidia.com/gpu.memory``.
-        usable_memory_bytes: total that the driver reports to the engine (smallest seen).
-        compute_capability: major and minor.
+        memory_label_mib: memory that the vendor's node label states, in MiB (AMD states whole GiB).
+        usable_memory_bytes: total that the driver reports to the engine (smallest seen); where no engine's log was
+            seen, derived from ``memory_label_mib`` and said so in ``unsourced_fields``.
+        compute_capability: major and minor; None for GPUs without one (see ``gfx_target``).
         memory_bandwidth_gb_per_second: decimal GB/s.
         bf16_tflops: dense.
         fp8_tflops: dense; None when not native.
         link_gb_per_second: GPU-to-GPU link, both directions together; 0 when there is none.
+        link_kind: name of that link, ``none`` when there is none.
         link_spans_node: whether that link joins all GPUs of a node (a bridge of two does not).
+        gpus_per_node: schedulable devices of the largest node commonly sold.
+        mig_profiles: names of the slices that the GPU can be cut into.
         formats: weight formats that vLLM accepts on it, such as ``bf16`` or ``fp8-w8a8``.
         price_per_hour_usd: cheapest on-demand price seen, for ranking.
         price_spot_per_hour_usd: cheapest spot price seen.
         price_as_of: when the prices were seen.
         unsourced_fields: fields whose value was recalled or derived.
+        gfx_target: AMD's instruction set name, such as ``gfx942``; empty for other vendors.
     """
 
     id: str
@@ -62,3 +70,35 @@ class Gpu:
     price_source: str
     unsourced_fields: tuple[str, ...]
     notes: str
+    gfx_target: str = ""
+
+
+def gpu(gpu_id: str) -> Gpu:
+    """Return one product by its catalogue id; labels and marketing names are not accepted here.
+
+    Raises:
+        UnknownGpuError: no such id; the text offers the nearest ones.
+
+    >>> gpu("h100-sxm5-80gb").compute_capability
+    (9, 0)
+    """
+    found = _by_id().get(gpu_id)
+    if found is None:
+        key = gpu_id.lower()
+        containing = [known for known in _by_id() if key and key in known]
+        remedy = f"ids that contain it are {', '.join(containing)}" if containing else "see `catalog gpus` for the ids"
+        raise UnknownGpuError("GPU", gpu_id, () if containing else _by_id(), remedy)
+    return found
+
+
+@functools.cache
+def gpus() -> tuple[Gpu, ...]:
+    """Return every product, by id."""
+    from deepseek_operator.catalog.gpu_rows import parse_gpus  # here, because the rows are made of ``Gpu``
+
+    return tuple(sorted(parse_gpus(), key=lambda row: row.id))
+
+
+@functools.cache
+def _by_id() -> dict[str, Gpu]:
+    return {row.id: row for row in gpus()}

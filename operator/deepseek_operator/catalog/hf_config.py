@@ -1,8 +1,9 @@
 """From the fields of a Hugging Face ``config.json`` to a ``ModelShape``; nothing is read from a network.
 
-A class has an entry in ``_READERS`` when planning knows its memory. The defaults of absent fields are those of the
-model's own configuration class (transformers 5.23, checked field by field); a field without a safe default must be
-present.
+A class has an entry in ``_READERS`` when planning knows its memory. Where an absent field has a default here, it is
+the one of the model's own configuration class (transformers 5.23.0, ``models/*/configuration_*.py``; the class
+DeepseekForCausalLM is not in transformers and follows V2). Fields whose class default is the size of one particular
+model must be present.
 """
 
 from __future__ import annotations
@@ -121,10 +122,12 @@ def _fp8_block(quantization: Mapping[str, object]) -> tuple[int, int]:
     return block[0], block[1]
 
 
-def _grouped_heads(fields: ConfigFields, default_head_dim: int | None = None) -> tuple[int, int, int]:
-    """Return attention heads, key-value heads and the size of a head."""
+def _grouped_heads(
+    fields: ConfigFields, *, num_kv_heads: int | None, default_head_dim: int | None = None
+) -> tuple[int, int, int]:
+    """Return attention heads, key-value heads (as many when ``num_kv_heads`` is None) and the size of a head."""
     num_heads = fields.integer("num_attention_heads")
-    num_kv_heads = fields.integer_or("num_key_value_heads", num_heads)
+    num_kv_heads = num_kv_heads or num_heads
     if num_heads % num_kv_heads:
         raise fields.refuse("num_key_value_heads", f"a divisor of num_attention_heads ({num_heads})")
     if fields.has("head_dim"):
@@ -138,7 +141,8 @@ def _grouped_heads(fields: ConfigFields, default_head_dim: int | None = None) ->
 
 
 def _llama_attention(fields: ConfigFields) -> GroupedQueryAttention:
-    num_heads, num_kv_heads, head_dim = _grouped_heads(fields)
+    kv_heads = fields.integer("num_key_value_heads") if fields.has("num_key_value_heads") else None
+    num_heads, num_kv_heads, head_dim = _grouped_heads(fields, num_kv_heads=kv_heads)
     bias = fields.boolean("attention_bias", default=False)
     return GroupedQueryAttention(
         num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, bias=bias, output_bias=bias
@@ -148,14 +152,18 @@ def _llama_attention(fields: ConfigFields) -> GroupedQueryAttention:
 def _qwen2_attention(fields: ConfigFields) -> GroupedQueryAttention:
     """Qwen2's class gives q, k and v a bias without a field that says so."""
     fields.must_be_off("use_sliding_window")
-    num_heads, num_kv_heads, head_dim = _grouped_heads(fields)
+    num_heads, num_kv_heads, head_dim = _grouped_heads(
+        fields, num_kv_heads=fields.required_null_or_integer("num_key_value_heads")
+    )
     return GroupedQueryAttention(num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, bias=True)
 
 
 def _qwen3_attention(fields: ConfigFields) -> GroupedQueryAttention:
     """Qwen3's class normalises q and k per head without a field that says so; its default head size is 128."""
     fields.must_be_off("use_sliding_window")
-    num_heads, num_kv_heads, head_dim = _grouped_heads(fields, default_head_dim=128)
+    num_heads, num_kv_heads, head_dim = _grouped_heads(
+        fields, num_kv_heads=fields.required_null_or_integer("num_key_value_heads"), default_head_dim=128
+    )
     bias = fields.boolean("attention_bias", default=False)
     return GroupedQueryAttention(
         num_heads=num_heads,
@@ -215,7 +223,7 @@ def _experts(fields: ConfigFields, reader: _Reader, num_layers: int) -> MixtureO
     return MixtureOfExperts(
         num_experts=num_experts,
         num_experts_per_token=num_experts_per_token,
-        num_shared_experts=fields.integer_or("n_shared_experts", 0, smallest=0),
+        num_shared_experts=fields.required_null_or_integer("n_shared_experts", smallest=0) or 0,
         expert_intermediate_size=fields.integer("moe_intermediate_size"),
         num_dense_layers=num_dense_layers,
         router_bias=topk_method == "noaux_tc",
