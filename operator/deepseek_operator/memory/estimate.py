@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in, kv_cache_law
+from deepseek_operator.memory.overhead import (
+    ReleaseOverheads,
+    activation_bytes,
+    cuda_graph_bytes,
+    release_overheads,
+)
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
+from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
+from deepseek_operator.units import ceil_div, format_gib, format_tokens
 
-
-class KvCacheDtype(StrEnum):
-    """Storage of the KV cache, with the engine's own names."""
-
-    AUTO = "auto"
-    BFLOAT16 = "bfloat16"
-    FP8 = "fp8"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineSettings:
-    """What the engine is told, in its own names.
-
-    Args:
-        release: engine release whose overheads and defaults apply, such as ``0.32.0``.
-        gpu_memory_utilization_percent: share of a GPU's total memory that the engine may use, 1-100.
-        max_model_len: longest context in tokens (prompt and answer).
-        max_num_seqs: requests in one batch.
-        max_num_batched_tokens: tokens in one scheduler step.
-        quantization: name in ``catalog.quantizations``; ``Native`` runs the checkpoint as stored.
-        enforce_eager: no CUDA graphs.
-    """
-
-    release: str
-    gpu_memory_utilization_percent: int
-    max_model_len: int
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
-    quantization: str = "Native"
-    enforce_eager: bool = False
+__all__ = ["EngineSettings", "KvCacheDtype", "MemoryEstimate", "RankMemory", "estimate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +26,7 @@ class RankMemory:
     """Memory of one GPU of a pipeline stage (ranks of a stage are alike).
 
     ``kv_cache_bytes`` is what the budget leaves for the KV cache; 0 or less means that the rank does not fit.
+    CUDA graphs are part of the budget since vLLM 0.21; before, they lie in what the utilization leaves free.
     """
 
     stage: int
@@ -85,3 +67,183 @@ class MemoryEstimate:
     def worst_rank(self) -> RankMemory:
         """The rank with the least room for the KV cache; the first of equals."""
         return min(self.ranks, key=lambda rank: rank.kv_cache_bytes)
+
+    @property
+    def max_concurrency(self) -> float:
+        """Requests of ``max_model_len`` tokens that the cache holds at once, as the engine logs it."""
+        return self.kv_cache_tokens / self.settings.max_model_len
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What ``estimate`` was asked, with everything that does not depend on the context length."""
+
+    shape: ModelShape
+    parallelism: Parallelism
+    settings: EngineSettings
+    total_memory_bytes: int
+    law: KvCacheLaw
+    release: ReleaseOverheads
+    weights: tuple[StageWeights, ...]
+
+    @property
+    def token_layer_bytes(self) -> int:
+        """KV bytes of one token in one layer on one rank."""
+        return self.law.bytes_per_token_per_layer(self.parallelism.tensor, self.settings.kv_cache_dtype)
+
+    @property
+    def outside_bytes(self) -> int:
+        """Memory that no budget can have: context, NCCL, and graphs where the release leaves them outside."""
+        outside = self.release.outside_budget_bytes(self.parallelism.world_size)
+        if self.release.cuda_graphs_inside_budget:
+            return outside
+        return outside + max(cuda_graph_bytes(w.stage, self.settings, self.release) for w in self.weights)
+
+    def ranks(self, max_model_len: int) -> tuple[RankMemory, ...]:
+        """Return the memory of each stage when the engine is started with that context."""
+        settings = replace(self.settings, max_model_len=max_model_len)
+        return tuple(self._rank(weights, settings) for weights in self.weights)
+
+    def blocks(self, ranks: tuple[RankMemory, ...]) -> int:
+        """Return the blocks of one engine: every rank uses the count of the smallest (vLLM ``kv_cache_utils``)."""
+        per_layer = self.law.block_tokens * self.token_layer_bytes
+        return min(
+            blocks_in(rank.kv_cache_bytes, per_layer * max(1, weights.stage.num_layers))
+            for rank, weights in zip(ranks, self.weights, strict=True)
+        )
+
+    def holds(self, max_model_len: int) -> bool:
+        """Whether an engine started with that context can serve one request of that length."""
+        return self.blocks(self.ranks(max_model_len)) >= blocks_for(max_model_len, self.law.block_tokens)
+
+    def longest_context(self) -> int:
+        """Return the longest request that fits, by bisection over whole blocks; 0 when none does."""
+        block = self.law.block_tokens
+        longest = max(self.shape.max_position_embeddings, self.settings.max_model_len)
+        if self.holds(longest):
+            return longest
+        low, high = 0, ceil_div(longest, block)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.holds(middle * block):
+                low = middle
+            else:
+                high = middle
+        return low * block
+
+    def _rank(self, weights: StageWeights, settings: EngineSettings) -> RankMemory:
+        basis_points = 100 * settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points
+        budget = ceil_div(self.total_memory_bytes * basis_points, 10_000)
+        activations = activation_bytes(self.shape, self.parallelism, weights.stage, settings, self.release)
+        non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
+        graphs = cuda_graph_bytes(weights.stage, settings, self.release)
+        taken = weights.total_bytes + activations + non_torch
+        if self.release.cuda_graphs_inside_budget:
+            taken += graphs
+        return RankMemory(
+            stage=weights.stage.index,
+            total_bytes=self.total_memory_bytes,
+            budget_bytes=budget,
+            weights_bytes=weights.total_bytes,
+            activations_bytes=activations,
+            non_torch_bytes=non_torch,
+            cuda_graph_bytes=graphs,
+            kv_cache_bytes=budget - taken,
+        )
+
+
+def estimate(
+    shape: ModelShape,
+    parallelism: Parallelism,
+    settings: EngineSettings,
+    total_memory_bytes: int,
+    compute_capability: tuple[int, int] | None = None,
+) -> MemoryEstimate:
+    """Return the memory of one replica: budget = total x utilization; KV = budget - weights - overheads.
+
+    Args:
+        shape: the model.
+        parallelism: how one replica is split; whether the split is legal is the planner's question.
+        settings: what the engine is told.
+        total_memory_bytes: memory of one GPU as the driver reports it to the engine, above 0.
+        compute_capability: of the GPU; None assumes Hopper. It matters for V3.2 with an FP8 cache only.
+
+    Returns:
+        the estimate; ``fits`` is False, with the reason in ``limit``, when one request of ``max_model_len`` does
+        not fit or when the utilization asks for memory that the driver and NCCL hold.
+
+    Raises:
+        UnknownQuantizationError: ``settings.quantization`` is not in the catalogue.
+        UnknownEngineReleaseError: ``settings.release`` is no release number.
+
+    Source: vLLM 0.32 ``v1/worker/gpu_worker.py`` ``determine_available_memory``, ``v1/core/kv_cache_utils.py``;
+    the identity holds within -0.14 to +0.06 GiB on 73 recorded start-ups.
+    """
+    question = _Question(
+        shape=shape,
+        parallelism=parallelism,
+        settings=settings,
+        total_memory_bytes=total_memory_bytes,
+        law=kv_cache_law(shape, compute_capability),
+        release=release_overheads(settings.release),
+        weights=stage_weights(shape, parallelism, linear_format(settings.quantization)),
+    )
+    ranks = question.ranks(settings.max_model_len)
+    blocks = question.blocks(ranks)
+    longest = question.longest_context()
+    limit = _limit(question, ranks, blocks, longest)
+    most_layers = max(weights.stage.num_layers for weights in question.weights)
+    return MemoryEstimate(
+        parallelism=parallelism,
+        settings=settings,
+        ranks=ranks,
+        kv_cache_bytes_per_token=question.token_layer_bytes * most_layers,
+        kv_cache_tokens=blocks * question.law.block_tokens * parallelism.data,
+        kv_cache_error_percent=_error_percent(question.release, ranks),
+        longest_context_tokens=longest,
+        fits=not limit,
+        limit=limit,
+    )
+
+
+def _limit(question: _Question, ranks: tuple[RankMemory, ...], blocks: int, longest: int) -> str:
+    """Return why the replica does not start, with needed, available and what would work; empty when it does."""
+    settings = question.settings
+    worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
+    where = f"on a rank of stage {worst.stage}" if len(ranks) > 1 else "on each GPU"
+    if worst.kv_cache_bytes <= 0:
+        needed = worst.budget_bytes - worst.kv_cache_bytes
+        return (
+            f"weights and overheads need {format_gib(needed)} {where} ({format_gib(worst.weights_bytes)} of them "
+            f"weights), but the budget is {format_gib(worst.budget_bytes)} of {format_gib(worst.total_bytes)}; no "
+            "context fits, so split over more GPUs, quantize, or use larger GPUs"
+        )
+    needed_blocks = blocks_for(settings.max_model_len, question.law.block_tokens)
+    if blocks < needed_blocks:
+        layers = max(1, question.weights[worst.stage].stage.num_layers)
+        block_bytes = question.law.block_tokens * question.token_layer_bytes * layers
+        remedy = f"at most {format_tokens(longest)} would fit" if longest else "no context fits"
+        return (
+            f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed_blocks * block_bytes)} "
+            f"of KV cache {where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
+        )
+    free = worst.total_bytes - question.outside_bytes
+    if worst.budget_bytes > free:
+        highest = free * 100 // worst.total_bytes
+        return (
+            f"the budget is {format_gib(worst.budget_bytes)}, but driver, NCCL and CUDA graphs leave only "
+            f"{format_gib(free)} of {format_gib(worst.total_bytes)}; a utilization of {highest} % would work"
+        )
+    return ""
+
+
+def _error_percent(release: ReleaseOverheads, ranks: tuple[RankMemory, ...]) -> int:
+    """Return the half width of the 90 % band of the KV cache from those of weights and overheads."""
+    worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
+    if worst.kv_cache_bytes <= 0:
+        return 100
+    overhead = worst.activations_bytes + worst.non_torch_bytes
+    if release.cuda_graphs_inside_budget:
+        overhead += worst.cuda_graph_bytes
+    error = overhead * release.overhead_error_percent + worst.weights_bytes * WEIGHTS_ERROR_PERCENT
+    return min(100, max(1, ceil_div(error, worst.kv_cache_bytes)))

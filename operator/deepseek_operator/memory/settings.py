@@ -1,0 +1,41 @@
+"""What the engine is told, in its own names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class KvCacheDtype(StrEnum):
+    """Storage of the KV cache, with the engine's own names."""
+
+    AUTO = "auto"
+    BFLOAT16 = "bfloat16"
+    FP8 = "fp8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What the engine is told, in its own names.
+
+    Args:
+        release: engine release whose overheads and defaults apply, such as ``0.32.0``.
+        gpu_memory_utilization_percent: share of a GPU's total memory that the engine may use, 1-100.
+        max_model_len: longest context in tokens (prompt and answer).
+        max_num_seqs: requests in one batch.
+        max_num_batched_tokens: tokens in one scheduler step.
+        quantization: name in ``catalog.quantizations``; ``Native`` runs the checkpoint as stored.
+        enforce_eager: no CUDA graphs.
+        gpu_memory_utilization_basis_points: hundredths of a percent on top of the whole percents, 0-99, for
+            engines that were started with a fraction such as 0.835.
+    """
+
+    release: str
+    gpu_memory_utilization_percent: int
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
+    quantization: str = "Native"
+    enforce_eager: bool = False
+    gpu_memory_utilization_basis_points: int = 0

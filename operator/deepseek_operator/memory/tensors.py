@@ -1,0 +1,198 @@
+"""A weight matrix as the engine allocates it, and what one rank keeps of it.
+
+Values and arithmetic only; which matrices a model has lies in ``attention_tensors`` and ``feed_forward_tensors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.units import MIB, ceil_div
+
+
+class Component(StrEnum):
+    """Parts of a model that people ask about, in reading order."""
+
+    EMBEDDINGS = "embeddings"
+    ATTENTION = "attention"
+    INDEXER = "indexer"
+    DENSE_MLP = "dense_mlp"
+    ROUTER = "router"
+    ROUTED_EXPERTS = "routed_experts"
+    SHARED_EXPERTS = "shared_experts"
+    NORMS = "norms"
+    LM_HEAD = "lm_head"
+    DRAFT_PROJECTION = "draft_projection"
+    ROTARY_TABLE = "rotary_table"
+
+
+class Storage(StrEnum):
+    """Who decides the bytes of an element."""
+
+    LINEAR = "linear"
+    """The checkpoint's precision or the chosen quantization."""
+    MODEL = "model"
+    """Always the 16-bit activation dtype: embeddings, norms, router, indexer head weights."""
+    FLOAT32 = "float32"
+    """Always 4 bytes: router correction bias, indexer norm."""
+
+
+class Axis(StrEnum):
+    """The dimension that tensor parallelism cuts."""
+
+    NONE = "none"
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class Group(StrEnum):
+    """Which ranks share a tensor."""
+
+    TENSOR = "tensor"
+    ROUTED_EXPERTS = "routed-experts"
+    SHARED_EXPERTS = "shared-experts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearFormat:
+    """Bytes of a quantizable matrix.
+
+    Args:
+        weight_bits: bits per element, 4-32.
+        group_rows: rows that share one scale; None means all of them.
+        group_columns: columns that share one scale; None means all of them.
+        scale_bits: bits of scale (and zero point) per group; 0 means that there are none.
+    """
+
+    weight_bits: int
+    group_rows: int | None = None
+    group_columns: int | None = None
+    scale_bits: int = 0
+
+    def weight_bytes(self, rows: int, columns: int) -> int:
+        """Return the bytes of the elements alone.
+
+        >>> LinearFormat(weight_bits=4).weight_bytes(4096, 4096)
+        8388608
+        """
+        return ceil_div(rows * columns * self.weight_bits, 8)
+
+    def scale_bytes(self, rows: int, columns: int) -> int:
+        """Return the bytes of the scales of one matrix; a group cut by the edge still has its own scale.
+
+        >>> LinearFormat(weight_bits=8, group_rows=128, group_columns=128, scale_bits=32).scale_bytes(576, 7168)
+        1120
+        """
+        if not self.scale_bits:
+            return 0
+        groups = ceil_div(rows, self.group_rows or rows) * ceil_div(columns, self.group_columns or columns)
+        return ceil_div(groups * self.scale_bits, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightTensor:
+    """One allocation of the engine; matrices that it fuses are parts of one tensor.
+
+    Args:
+        row_parts: (rows, rows of one indivisible unit) of each fused matrix; a unit is a head or a single row.
+        columns: input features; 1 for a vector.
+        column_unit: columns of one indivisible unit (a head's width for the output projection).
+        copies: experts that lie side by side in the allocation.
+        row_padding: rows are padded to a multiple of this before they are cut (vocabularies).
+        derived: computed by the engine while loading and not stored in the checkpoint.
+    """
+
+    component: Component
+    row_parts: tuple[tuple[int, int], ...]
+    columns: int = 1
+    column_unit: int = 1
+    axis: Axis = Axis.NONE
+    group: Group = Group.TENSOR
+    storage: Storage = Storage.LINEAR
+    copies: int = 1
+    row_padding: int = 1
+    derived: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Parameters in the checkpoint; 0 for what the engine derives."""
+        if self.derived:
+            return 0
+        return self.copies * self.columns * sum(rows for rows, _ in self.row_parts)
+
+    def whole(self) -> Slice:
+        """Return the tensor as the checkpoint stores it."""
+        return Slice(
+            storage=self.storage,
+            copies=self.copies,
+            parts=tuple((rows, self.columns) for rows, _ in self.row_parts),
+        )
+
+    def rank_slice(self, split: Parallelism) -> Slice:
+        """Return what one rank of a split keeps; ranks are alike, the largest share is returned.
+
+        Source: vLLM ``layers/linear.py`` (column and row parallel), ``fused_moe/config.py`` (experts are cut by
+        tensor x data ranks, or dealt out whole when expert parallelism is on), ``config/parallel.py``
+        ``use_sequence_parallel_moe`` (shared experts are replicated with expert parallelism, TP > 1 and DP > 1).
+        """
+        copies, ways = self.copies, split.tensor
+        if self.group is Group.ROUTED_EXPERTS:
+            ways = split.tensor * split.data
+            if split.expert:
+                copies, ways = ceil_div(copies, ways), 1
+        elif self.group is Group.SHARED_EXPERTS and split.expert and split.data > 1:
+            ways = 1
+        row_ways = ways if self.axis is Axis.ROWS else 1
+        column_ways = ways if self.axis is Axis.COLUMNS else 1
+        columns = _share(self.columns, self.column_unit, column_ways)
+        parts = tuple(
+            (_share(ceil_div(rows, self.row_padding) * self.row_padding, unit, row_ways), columns)
+            for rows, unit in self.row_parts
+        )
+        return Slice(storage=self.storage, copies=copies, parts=parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The (rows, columns) parts of a tensor that lie in one place."""
+
+    storage: Storage
+    copies: int
+    parts: tuple[tuple[int, int], ...]
+
+    def allocations(self, linear: LinearFormat) -> Iterator[int]:
+        """Yield the bytes of each allocation: the elements, and the scales when there are any."""
+        if self.storage is not Storage.LINEAR:
+            element = 4 if self.storage is Storage.FLOAT32 else 2
+            yield self.copies * element * sum(rows * columns for rows, columns in self.parts)
+            return
+        yield self.copies * sum(linear.weight_bytes(rows, columns) for rows, columns in self.parts)
+        if scales := sum(linear.scale_bytes(rows, columns) for rows, columns in self.parts):
+            yield self.copies * scales
+
+
+def allocated_bytes(requested_bytes: int) -> int:
+    """Return what PyTorch's caching allocator keeps for one request.
+
+    A request of 10 MiB or more gets a segment rounded up to 2 MiB; a rest of 1 MiB or less is not split off
+    and stays unused. Smaller requests are rounded up to 512 bytes.
+
+    Source: ``c10/cuda/CUDACachingAllocator.cpp`` (``kMinLargeAlloc``, ``kRoundLarge``, ``kSmallSize``). It
+    explains why a 7B Qwen2 model logs 14.2487 GiB for 14.185 GiB of tensors.
+
+    >>> allocated_bytes(1000), allocated_bytes(10 * MIB + MIB), allocated_bytes(10 * MIB + 100)
+    (1024, 12582912, 10486272)
+    """
+    rounded = ceil_div(requested_bytes, 512) * 512
+    if rounded < 10 * MIB:
+        return rounded
+    segment = ceil_div(rounded, 2 * MIB) * 2 * MIB
+    return segment if segment - rounded <= MIB else rounded
+
+
+def _share(length: int, unit: int, ways: int) -> int:
+    """Return the largest share of a dimension that is cut between units; at least one unit is kept."""
+    return ceil_div(ceil_div(length, unit), ways) * unit
