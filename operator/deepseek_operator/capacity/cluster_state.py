@@ -1,0 +1,146 @@
+"""The operator's running picture of the cluster, changed by one watch event at a time.
+
+The one mutable value of this floor. It keeps projections only, recomputes a node when that node or a pod on it
+changes, and tells whether anything that matters changed, so heartbeats wake nobody. Not safe for threads: the
+watch's event loop owns it, and hands out the immutable ``Inventory``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod
+from deepseek_operator.capacity.fields import mapping_at, text_at
+from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
+
+PodKey = tuple[str, str]
+"""Namespace and name."""
+
+
+class ClusterState:
+    """Nodes and GPU pods as last seen; events of different objects may come in any order.
+
+    >>> state = ClusterState()
+    >>> state.set_node({"metadata": {"name": "n"}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}})
+    True
+    >>> state.inventory().nodes[0].allocatable_gpus
+    8
+    """
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeFacts] = {}
+        self._pods: dict[PodKey, PodFacts] = {}
+        self._keys_by_node: dict[str, set[PodKey]] = {}
+        self._computed: dict[str, NodeInventory] = {}
+        self._inventory: Inventory | None = None
+
+    def set_node(self, node: Mapping[str, object]) -> bool:
+        """Take in a Node object that was added or changed; return whether the inventory may differ.
+
+        Raises:
+            InventoryError: a field has the wrong type; what was known of the node stays.
+        """
+        facts = read_node(node)
+        if self._nodes.get(facts.name) == facts:
+            return False
+        self._nodes[facts.name] = facts
+        self._forget(facts.name)
+        return True
+
+    def remove_node(self, name: str) -> bool:
+        """Drop a node that was deleted; return whether it was known. Its pods stay until their own events."""
+        if self._nodes.pop(name, None) is None:
+            return False
+        self._forget(name)
+        return True
+
+    def set_pod(self, pod: Mapping[str, object]) -> bool:
+        """Take in a Pod object that was added or changed; return whether the inventory may differ.
+
+        Raises:
+            InventoryError: a field has the wrong type; what was known of the pod stays.
+        """
+        facts = read_pod(pod)
+        key = (facts.namespace, facts.name)
+        if not facts.matters:
+            return self._drop_pod(key)
+        if self._pods.get(key) == facts:
+            return False
+        self._drop_pod(key)
+        self._pods[key] = facts
+        if facts.node:
+            self._keys_by_node.setdefault(facts.node, set()).add(key)
+            self._forget(facts.node)
+        return True
+
+    def remove_pod(self, namespace: str, name: str, uid: str = "") -> bool:
+        """Drop a pod that was deleted; return whether it was known.
+
+        Args:
+            namespace: of the pod.
+            name: of the pod.
+            uid: of the deleted pod; a successor that already took its name is kept. Empty drops either.
+        """
+        known = self._pods.get((namespace, name))
+        if known is None or (uid and known.uid and uid != known.uid):
+            return False
+        return self._drop_pod((namespace, name))
+
+    def replace(self, nodes: Iterable[Mapping[str, object]], pods: Iterable[Mapping[str, object]]) -> bool:
+        """Take in complete lists, as after a watch that missed deletions; return whether anything may differ.
+
+        Raises:
+            InventoryError: a field has the wrong type; objects before that one are taken in, nothing is dropped.
+        """
+        node_names: set[str] = set()
+        pod_keys: set[PodKey] = set()
+        changed = False
+        for node in nodes:
+            changed |= self.set_node(node)
+            node_names.add(text_at(mapping_at(node, "metadata"), "name"))
+        for pod in pods:
+            changed |= self.set_pod(pod)
+            metadata = mapping_at(pod, "metadata")
+            pod_keys.add((text_at(metadata, "namespace"), text_at(metadata, "name")))
+        for name in self._nodes.keys() - node_names:
+            changed |= self.remove_node(name)
+        for key in self._pods.keys() - pod_keys:
+            changed |= self._drop_pod(key)
+        return changed
+
+    def inventory(self) -> Inventory:
+        """Return the inventory; the same object as long as nothing changed."""
+        if self._inventory is None:
+            with_gpus = sorted(name for name, node in self._nodes.items() if node.has_gpus)
+            self._inventory = Inventory(
+                nodes=tuple(self._node_inventory(name) for name in with_gpus),
+                nodes_without_gpus=len(self._nodes) - len(with_gpus),
+            )
+        return self._inventory
+
+    def waiting_pods(self) -> tuple[PodFacts, ...]:
+        """Return pods that ask for GPUs and are bound to no node, sorted by namespace and name."""
+        return tuple(self._pods[key] for key in sorted(self._pods) if not self._pods[key].node)
+
+    def _node_inventory(self, name: str) -> NodeInventory:
+        if name not in self._computed:
+            pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))
+            self._computed[name] = node_inventory(self._nodes[name], pods)
+        return self._computed[name]
+
+    def _drop_pod(self, key: PodKey) -> bool:
+        pod = self._pods.pop(key, None)
+        if pod is None:
+            return False
+        if pod.node:
+            keys = self._keys_by_node[pod.node]
+            keys.remove(key)
+            if not keys:
+                del self._keys_by_node[pod.node]
+            self._forget(pod.node)
+        return True
+
+    def _forget(self, node: str) -> None:
+        """Recompute the node, and so the inventory, when next asked."""
+        self._computed.pop(node, None)
+        self._inventory = None

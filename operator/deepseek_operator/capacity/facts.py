@@ -1,0 +1,201 @@
+"""What planning needs to know of one node and of one pod, and nothing else of them.
+
+Everything else of the live object (environment, images, volumes, annotations) is dropped on reading, so neither a
+snapshot nor the operator's memory can hold a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deepseek_operator.capacity.fields import (
+    count_of,
+    integer_at,
+    is_set,
+    items_at,
+    mapping_at,
+    text_at,
+    texts_at,
+)
+from deepseek_operator.capacity.gpu_resources import gpu_quantities, has_gpu_label, pod_gpu_requests
+from deepseek_operator.errors import InventoryError
+
+HAMI_ANNOTATION = "hami.io/node-nvidia-register"
+"""Written by HAMi's device plugin, which multiplies allocatable GPUs. Source: Project-HAMi/HAMi."""
+
+KEPT_POD_LABELS = ("app.kubernetes.io/", "deepseek-operator.io/", "leaderworkerset.sigs.k8s.io/name")
+"""Prefixes of pod labels that tell whose replica a pod is."""
+
+FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
+"""Phases in which a pod holds nothing any more. Source: Kubernetes pod lifecycle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Taint:
+    """A taint as the node carries it."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One node.
+
+    Args:
+        labels: every label of a GPU node (any of them may be selected); empty for a node without GPUs.
+        ready: False when the Ready condition is there and is not ``True``.
+        allocatable: GPU resources as the device plugin reports them, possibly multiplied by sharing.
+        memory_bytes: allocatable host memory of a GPU node; 0 when not told.
+        shared_by: software that multiplies allocatable GPUs without saying so in a label; empty for none.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    ready: bool = True
+    deleting: bool = False
+    allocatable: Mapping[str, int]
+    memory_bytes: int = 0
+    shared_by: str = ""
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether the node offers GPUs, or is labelled as if it did."""
+        return bool(self.allocatable) or has_gpu_label(self.labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFacts:
+    """One pod.
+
+    Args:
+        node: the node it is bound to; empty while it waits.
+        gpus: GPUs that it holds on its node, by resource name.
+        owner_kind: kind of the controlling owner reference, such as ``ReplicaSet``.
+        labels: those of ``KEPT_POD_LABELS``.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    node: str = ""
+    phase: str = ""
+    deleting: bool = False
+    gpus: Mapping[str, int]
+    priority: int = 0
+    priority_class: str = ""
+    owner_kind: str = ""
+    owner_name: str = ""
+    labels: Mapping[str, str]
+
+    @property
+    def matters(self) -> bool:
+        """Whether it asks for GPUs and has not finished; a terminating pod still holds its GPUs."""
+        return bool(self.gpus) and self.phase not in FINISHED_PHASES
+
+
+def read_node(node: Mapping[str, object]) -> NodeFacts:
+    """Return the facts of a Node object.
+
+    Raises:
+        InventoryError: the object has no name, or a field that is read has the wrong type.
+
+    >>> read_node({"metadata": {"name": "cpu-1", "labels": {"zone": "a"}}, "spec": {"unschedulable": True}})
+    NodeFacts(name='cpu-1', labels={}, taints=(), unschedulable=True, ready=True, deleting=False, \
+allocatable={}, memory_bytes=0, shared_by='')
+    """
+    metadata = mapping_at(node, "metadata")
+    name = text_at(metadata, "name")
+    if not name:
+        raise InventoryError("a Node has no metadata.name")
+    spec, status = mapping_at(node, "spec"), mapping_at(node, "status")
+    try:
+        quantities = mapping_at(status, "allocatable")
+        allocatable = gpu_quantities(quantities)
+        labels = texts_at(metadata, "labels")
+        has_gpus = bool(allocatable) or has_gpu_label(labels)
+        return NodeFacts(
+            name=name,
+            labels=labels if has_gpus else {},
+            taints=read_taints(spec),
+            unschedulable=is_set(spec, "unschedulable"),
+            ready=_is_ready(status),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            allocatable=allocatable,
+            memory_bytes=count_of("memory", quantities.get("memory", 0)) if has_gpus else 0,
+            shared_by="HAMi" if HAMI_ANNOTATION in mapping_at(metadata, "annotations") else "",
+        )
+    except InventoryError as error:
+        raise InventoryError(f"node {name}: {error}") from error
+
+
+def read_taints(spec: Mapping[str, object]) -> tuple[Taint, ...]:
+    """Return the taints in a node's spec, sorted.
+
+    >>> [str(taint) for taint in read_taints({"taints": [{"key": "gpu", "effect": "NoSchedule"}]})]
+    ['gpu:NoSchedule']
+    """
+    return tuple(
+        sorted(
+            Taint(key=text_at(taint, "key"), value=text_at(taint, "value"), effect=text_at(taint, "effect"))
+            for taint in items_at(spec, "taints")
+        )
+    )
+
+
+def read_pod(pod: Mapping[str, object]) -> PodFacts:
+    """Return the facts of a Pod object.
+
+    Raises:
+        InventoryError: the object has no name, or a field that is read has the wrong type.
+
+    >>> read_pod({"metadata": {"name": "p", "namespace": "n"}, "spec": {"nodeName": "h100-1"}}).node
+    'h100-1'
+    """
+    metadata = mapping_at(pod, "metadata")
+    namespace, name = text_at(metadata, "namespace"), text_at(metadata, "name")
+    if not name:
+        raise InventoryError("a Pod has no metadata.name")
+    spec = mapping_at(pod, "spec")
+    try:
+        owner = _controller(metadata)
+        return PodFacts(
+            namespace=namespace,
+            name=name,
+            uid=str(metadata.get("uid") or ""),
+            node=text_at(spec, "nodeName"),
+            phase=text_at(mapping_at(pod, "status"), "phase"),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            gpus=pod_gpu_requests(spec),
+            priority=integer_at(spec, "priority"),
+            priority_class=text_at(spec, "priorityClassName"),
+            owner_kind=text_at(owner, "kind"),
+            owner_name=text_at(owner, "name"),
+            labels={
+                key: value for key, value in texts_at(metadata, "labels").items() if key.startswith(KEPT_POD_LABELS)
+            },
+        )
+    except InventoryError as error:
+        raise InventoryError(f"pod {namespace}/{name}: {error}") from error
+
+
+def _is_ready(status: Mapping[str, object]) -> bool:
+    """Return False only when the kubelet or the node controller says so; a file may carry no conditions."""
+    return all(
+        condition.get("status") == "True"
+        for condition in items_at(status, "conditions")
+        if condition.get("type") == "Ready"
+    )
+
+
+def _controller(metadata: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the controlling owner reference, or an empty mapping."""
+    owners = items_at(metadata, "ownerReferences")
+    return next((owner for owner in owners if owner.get("controller") is True), {})

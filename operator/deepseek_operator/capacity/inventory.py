@@ -1,0 +1,148 @@
+"""The cluster's GPUs: what each node offers, who holds it and what is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint
+from deepseek_operator.capacity.node_gpus import node_gpus
+from deepseek_operator.catalog.gpu_labels import GpuSharing
+from deepseek_operator.catalog.gpus import Gpu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInventory:
+    """One GPU node.
+
+    Args:
+        gpu: the product; None when no label names one that the catalogue knows.
+        product: the product as the node's label spells it; empty without such a label.
+        resource: what a pod requests to get one GPU.
+        sharing: whether what the scheduler hands out is a whole GPU.
+        physical_gpus: GPUs in the node, never multiplied by sharing; 0 when that cannot be told (MIG).
+        allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
+        usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
+        requested_gpus: held by ``pods`` together, in units of ``resource``.
+        free_gpus: allocatable less requested, never below 0.
+        pods: unfinished pods on the node that hold GPUs, sorted by namespace and name; terminating ones too.
+        exclusions: why nothing is planned on the node, as clauses, the most lasting first; empty when it may be.
+        schedulable: whether new pods may land there (not cordoned, NotReady or being deleted).
+        labels: of the node, for node selectors.
+        warnings: what an owner of the cluster should know, as sentences.
+    """
+
+    name: str
+    gpu: Gpu | None
+    product: str
+    resource: str
+    sharing: GpuSharing
+    physical_gpus: int
+    allocatable_gpus: int
+    usable_memory_bytes: int | None
+    requested_gpus: int
+    free_gpus: int
+    pods: tuple[PodFacts, ...]
+    exclusions: tuple[str, ...]
+    schedulable: bool
+    taints: tuple[Taint, ...]
+    labels: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    @property
+    def plannable(self) -> bool:
+        """Whether the planner may count on the node: whole GPUs of a known product that pods can land on."""
+        return not self.exclusions
+
+    def held_by(self, pod: PodFacts) -> int:
+        """Return how many of the node's GPUs one of its pods holds."""
+        return pod.gpus.get(self.resource, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Every GPU node of a cluster, sorted by name.
+
+    Args:
+        nodes_without_gpus: how many other nodes there are.
+    """
+
+    nodes: tuple[NodeInventory, ...]
+    nodes_without_gpus: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Every node's warnings, each beginning with the node's name."""
+        return tuple(f"{node.name}: {warning}" for node in self.nodes for warning in node.warnings)
+
+
+def inventory(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> Inventory:
+    """Return the inventory of a cluster.
+
+    Args:
+        nodes: every node, in any order; names are unique.
+        pods: pods of all namespaces, in any order. Those that have finished, wait for a node or ask for no GPU
+            hold nothing; terminating ones hold their GPUs until they are gone.
+    """
+    pods_by_node: dict[str, list[PodFacts]] = {}
+    for pod in pods:
+        if pod.node and pod.matters:
+            pods_by_node.setdefault(pod.node, []).append(pod)
+    known = list(nodes)
+    return Inventory(
+        nodes=tuple(
+            node_inventory(node, pods_by_node.get(node.name, ()))
+            for node in sorted(known, key=lambda node: node.name)
+            if node.has_gpus
+        ),
+        nodes_without_gpus=sum(not node.has_gpus for node in known),
+    )
+
+
+def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
+    """Return one node's part of the inventory.
+
+    Args:
+        node: a node with GPUs.
+        pods: unfinished pods that are bound to it and ask for GPUs, in any order.
+    """
+    offered = node_gpus(node)
+    holders = tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name)))
+    requested = sum(pod.gpus.get(offered.resource, 0) for pod in holders)
+    warnings = offered.warnings
+    if offered.allocatable_gpus and requested > offered.allocatable_gpus:
+        warnings += (
+            f"its pods hold {requested} GPUs but only {offered.allocatable_gpus} are allocatable now, "
+            "as when a GPU fails under a running pod",
+        )
+    lifecycle = _lifecycle_exclusions(node)
+    return NodeInventory(
+        name=node.name,
+        gpu=offered.gpu,
+        product=offered.product,
+        resource=offered.resource,
+        sharing=offered.sharing,
+        physical_gpus=offered.physical_gpus,
+        allocatable_gpus=offered.allocatable_gpus,
+        usable_memory_bytes=offered.usable_memory_bytes,
+        requested_gpus=requested,
+        free_gpus=max(0, offered.allocatable_gpus - requested),
+        pods=holders,
+        exclusions=(*offered.exclusions, *lifecycle),
+        schedulable=not lifecycle,
+        taints=node.taints,
+        labels=node.labels,
+        warnings=warnings,
+    )
+
+
+def _lifecycle_exclusions(node: NodeFacts) -> tuple[str, ...]:
+    return tuple(
+        clause
+        for clause, applies in (
+            ("it is being deleted", node.deleting),
+            ("it is cordoned", node.unschedulable),
+            ("it is NotReady", not node.ready),
+        )
+        if applies
+    )

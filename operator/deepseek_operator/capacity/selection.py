@@ -1,0 +1,67 @@
+"""Which nodes a workload's pods may land on: node selector and tolerations, as the scheduler reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from deepseek_operator.capacity.facts import Taint
+from deepseek_operator.capacity.inventory import NodeInventory
+from deepseek_operator.resources.affinity import build_tolerations
+
+_EXCLUDING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
+"""``PreferNoSchedule`` only ranks nodes. Source: Kubernetes, taints and tolerations."""
+
+
+def is_tolerated(taint: Taint, tolerations: Iterable[Mapping[str, object]]) -> bool:
+    """Return whether one of the tolerations tolerates a taint.
+
+    An empty effect tolerates every effect; an empty key with ``Exists`` tolerates every taint; an operator that
+    is not known tolerates nothing.
+
+    Args:
+        taint: of a node.
+        tolerations: in the shape of ``pod.spec.tolerations``; ``tolerationSeconds`` plays no part in placing.
+
+    Source: ``Toleration.ToleratesTaint`` of Kubernetes 1.36, ``k8s.io/api/core/v1/toleration.go``.
+
+    >>> gpu = Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule")
+    >>> is_tolerated(gpu, [{"key": "nvidia.com/gpu", "operator": "Exists"}])
+    True
+    >>> is_tolerated(gpu, [{"key": "nvidia.com/gpu", "value": "absent"}])
+    False
+    """
+    return any(_tolerates(toleration, taint) for toleration in tolerations)
+
+
+def why_excluded(
+    node: NodeInventory, node_selector: Mapping[str, str], tolerations: Sequence[Mapping[str, object]]
+) -> str:
+    """Return the first thing that keeps a workload from being planned on a node, or an empty text.
+
+    Args:
+        node: from the inventory.
+        node_selector: labels that the node must carry, with exactly these values.
+        tolerations: the user's; the one that the operator adds for the GPU's own taint is added here too.
+    """
+    if node.exclusions:
+        return node.exclusions[0]
+    for key, value in sorted(node_selector.items()):
+        if node.labels.get(key) != value:
+            return f"it is not labelled {key}={value}"
+    carried = build_tolerations(node.gpu, tolerations) if node.gpu else tolerations
+    for taint in node.taints:
+        if taint.effect in _EXCLUDING_EFFECTS and not is_tolerated(taint, carried):
+            return f"its taint {taint} is not tolerated"
+    return ""
+
+
+def _tolerates(toleration: Mapping[str, object], taint: Taint) -> bool:
+    effect, key = toleration.get("effect") or "", toleration.get("key") or ""
+    if effect and effect != taint.effect:
+        return False
+    if key and key != taint.key:
+        return False
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Equal":
+        return (toleration.get("value") or "") == taint.value
+    return operator == "Exists"

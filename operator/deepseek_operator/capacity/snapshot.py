@@ -1,0 +1,214 @@
+"""A small, versioned file of everything that planning needs to know of a cluster.
+
+Holds no more than ``facts`` keeps: nodes, and unfinished pods that ask for GPUs. What ``kubectl get nodes,pods -A
+-o json`` prints is read as well, so planning works where only kubectl is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, read_taints
+from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
+from deepseek_operator.errors import InventoryError, shortened
+
+API_VERSION: Final = "deepseek-operator.io/v1alpha1"
+KIND: Final = "InventorySnapshot"
+
+_REMEDY = "write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
+
+
+def project_node(node: Mapping[str, object]) -> dict[str, object]:
+    """Return a Node object as the snapshot stores it; what is empty or usual is left out.
+
+    Raises:
+        InventoryError: the object has no name, or a field that is read has the wrong type.
+
+    >>> project_node({"metadata": {"name": "h100-1"}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}})
+    {'name': 'h100-1', 'allocatable': {'nvidia.com/gpu': 8}}
+    """
+    return _stored_node(read_node(node))
+
+
+def project_pod(pod: Mapping[str, object]) -> dict[str, object]:
+    """Return a Pod object as the snapshot stores it; what is empty is left out.
+
+    Raises:
+        InventoryError: the object has no name, or a field that is read has the wrong type.
+
+    >>> limits = {"resources": {"limits": {"nvidia.com/gpu": "4"}}}
+    >>> project_pod({"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [limits]}})
+    {'namespace': 'n', 'name': 'p', 'gpus': {'nvidia.com/gpu': 4}}
+    """
+    return _stored_pod(read_pod(pod))
+
+
+def snapshot(nodes: Iterable[Mapping[str, object]], pods: Iterable[Mapping[str, object]]) -> dict[str, object]:
+    """Return a snapshot of live Node and Pod objects, sorted by name.
+
+    Args:
+        nodes: every Node of the cluster, as the API server serves it.
+        pods: every Pod of all namespaces; those that ask for no GPU or have finished are left out.
+
+    Raises:
+        InventoryError: an object has no name, or a field that is read has the wrong type.
+
+    >>> snapshot([{"metadata": {"name": "cpu-1"}}], [])["nodes"]
+    [{'name': 'cpu-1'}]
+    """
+    node_facts = sorted((read_node(node) for node in nodes), key=lambda node: node.name)
+    pod_facts = sorted((read_pod(pod) for pod in pods), key=lambda pod: (pod.namespace, pod.name))
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "nodes": [_stored_node(node) for node in node_facts],
+        "pods": [_stored_pod(pod) for pod in pod_facts if pod.matters],
+    }
+
+
+def load_snapshot(data: Mapping[str, object]) -> tuple[tuple[NodeFacts, ...], tuple[PodFacts, ...]]:
+    """Return the nodes and the pods of a snapshot, or of a ``List`` of Node and Pod objects.
+
+    Args:
+        data: the parsed file.
+
+    Returns:
+        Nodes sorted by name, and pods that ask for GPUs and have not finished, sorted by namespace and name.
+
+    Raises:
+        InventoryError: the file is something else or is damaged; the text says which command writes one.
+
+    >>> load_snapshot({"kind": "List", "apiVersion": "v1", "items": []})
+    Traceback (most recent call last):
+    ...
+    deepseek_operator.errors.InventoryError: the list holds no Node; write one with `kubectl deepseek inventory` \
+or `kubectl get nodes,pods -A -o json`
+    """
+    if not isinstance(data, Mapping):
+        raise InventoryError(f"a cluster snapshot is an object, not a {type(data).__name__}; {_REMEDY}")
+    kind, api_version = str(data.get("kind")), str(data.get("apiVersion"))
+    try:
+        if kind == KIND and api_version == API_VERSION:
+            nodes = [_loaded_node(node) for node in items_at(data, "nodes")]
+            pods = [_loaded_pod(pod) for pod in items_at(data, "pods")]
+        elif kind in ("List", "NodeList"):
+            nodes, pods = _loaded_list(items_at(data, "items"), kind)
+        else:
+            raise InventoryError(
+                f"{shortened(kind)} of {shortened(api_version)} is no cluster snapshot that this version reads"
+            )
+        _refuse_duplicates("node", (node.name for node in nodes))
+        _refuse_duplicates("pod", (f"{pod.namespace}/{pod.name}" for pod in pods))
+    except InventoryError as error:
+        raise InventoryError(f"{error}; {_REMEDY}") from error
+    return (
+        tuple(sorted(nodes, key=lambda node: node.name)),
+        tuple(sorted((pod for pod in pods if pod.matters), key=lambda pod: (pod.namespace, pod.name))),
+    )
+
+
+def _refuse_duplicates(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InventoryError(f"{what} {shortened(name)} is listed twice")
+        seen.add(name)
+
+
+def _loaded_list(items: Iterable[Mapping[str, object]], list_kind: str) -> tuple[list[NodeFacts], list[PodFacts]]:
+    nodes: list[NodeFacts] = []
+    pods: list[PodFacts] = []
+    for item in items:
+        kind = item.get("kind", "Node" if list_kind == "NodeList" else None)
+        if kind == "Node":
+            nodes.append(read_node(item))
+        elif kind == "Pod":
+            pods.append(read_pod(item))
+        else:
+            raise InventoryError(f"the list holds a {shortened(str(kind))}, which is neither Node nor Pod")
+    if not nodes:
+        raise InventoryError("the list holds no Node")
+    return nodes, pods
+
+
+def _stored_node(node: NodeFacts) -> dict[str, object]:
+    taints = [
+        {"key": taint.key, "value": taint.value, "effect": taint.effect}
+        if taint.value
+        else {"key": taint.key, "effect": taint.effect}
+        for taint in node.taints
+    ]
+    stored: dict[str, object] = {
+        "name": node.name,
+        "labels": dict(node.labels),
+        "taints": taints,
+        "unschedulable": node.unschedulable,
+        "notReady": not node.ready,
+        "deleting": node.deleting,
+        "allocatable": dict(node.allocatable),
+        "memoryBytes": node.memory_bytes,
+        "sharedBy": node.shared_by,
+    }
+    return {field: value for field, value in stored.items() if value}
+
+
+def _stored_pod(pod: PodFacts) -> dict[str, object]:
+    stored: dict[str, object] = {
+        "namespace": pod.namespace,
+        "name": pod.name,
+        "uid": pod.uid,
+        "node": pod.node,
+        "phase": pod.phase,
+        "deleting": pod.deleting,
+        "gpus": dict(pod.gpus),
+        "priority": pod.priority,
+        "priorityClass": pod.priority_class,
+        "owner": {"kind": pod.owner_kind, "name": pod.owner_name} if pod.owner_kind else {},
+        "labels": dict(pod.labels),
+    }
+    return {field: value for field, value in stored.items() if value}
+
+
+def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
+    return NodeFacts(
+        name=_required_name(stored, "node"),
+        labels=texts_at(stored, "labels"),
+        taints=read_taints(stored),
+        unschedulable=is_set(stored, "unschedulable"),
+        ready=not is_set(stored, "notReady"),
+        deleting=is_set(stored, "deleting"),
+        allocatable=_counts_at(stored, "allocatable"),
+        memory_bytes=integer_at(stored, "memoryBytes"),
+        shared_by=text_at(stored, "sharedBy"),
+    )
+
+
+def _loaded_pod(stored: Mapping[str, object]) -> PodFacts:
+    owner = mapping_at(stored, "owner")
+    return PodFacts(
+        namespace=text_at(stored, "namespace"),
+        name=_required_name(stored, "pod"),
+        uid=text_at(stored, "uid"),
+        node=text_at(stored, "node"),
+        phase=text_at(stored, "phase"),
+        deleting=is_set(stored, "deleting"),
+        gpus=_counts_at(stored, "gpus"),
+        priority=integer_at(stored, "priority"),
+        priority_class=text_at(stored, "priorityClass"),
+        owner_kind=text_at(owner, "kind"),
+        owner_name=text_at(owner, "name"),
+        labels=texts_at(stored, "labels"),
+    )
+
+
+def _required_name(stored: Mapping[str, object], what: str) -> str:
+    name = text_at(stored, "name")
+    if not name:
+        raise InventoryError(f"a {what} of the snapshot has no name")
+    return name
+
+
+def _counts_at(stored: Mapping[str, object], field: str) -> dict[str, int]:
+    counts = mapping_at(stored, field)
+    return {name: count_of(name, counts[name]) for name in sorted(counts)}

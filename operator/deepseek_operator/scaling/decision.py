@@ -1,0 +1,126 @@
+"""How many replicas an object should have: who decides, within which limits, and why in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deepseek_operator.api.spec_scaling import ScalingOwner
+
+
+class ReplicaReason(StrEnum):
+    """What a number of replicas rests on; used as the reason of the ScalingActive condition."""
+
+    EXTERNAL_OWNER = "ExternalOwner"
+    PLANNED = "Planned"
+    BELOW_MINIMUM = "BelowMinimum"
+    ABOVE_MAXIMUM = "AboveMaximum"
+    HOLDING = "Holding"
+    NO_PLAN = "NoPlan"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaDecision:
+    """How many replicas the child should have.
+
+    Args:
+        replicas: the number to write; None writes nothing.
+        message: one sentence with the numbers that led there.
+    """
+
+    replicas: int | None
+    reason: ReplicaReason
+    message: str
+
+
+def desired_replicas(
+    *,
+    owner: ScalingOwner,
+    min_replicas: int,
+    max_replicas: int,
+    plan_replicas: int | None,
+    spec_replicas: int | None,
+    running: int,
+) -> ReplicaDecision:
+    """Return how many replicas an object should have while no metrics are looked at.
+
+    Args:
+        owner: who decides; with ``External`` only ``spec_replicas`` counts.
+        min_replicas: fewest that the operator may choose, 0 or more.
+        max_replicas: most that the operator may choose, where limits of money and GPUs were checked, 1 or more;
+            it wins over ``min_replicas``.
+        plan_replicas: that serve the asked demand; None when there is no plan.
+        spec_replicas: ``spec.replicas``; None when it is not set, which Kubernetes reads as 1.
+        running: replicas that the child asks for now, 0 or more; 0 when there is no child.
+
+    >>> desired_replicas(owner=ScalingOwner.OPERATOR, min_replicas=1, max_replicas=4,
+    ...                  plan_replicas=2, spec_replicas=None, running=0).replicas
+    2
+    """
+    if owner is ScalingOwner.EXTERNAL:
+        return _external(1 if spec_replicas is None else spec_replicas, max_replicas)
+    if plan_replicas is None:
+        return _without_plan(max_replicas, running)
+    if running > max_replicas:
+        return ReplicaDecision(
+            replicas=max_replicas,
+            reason=ReplicaReason.ABOVE_MAXIMUM,
+            message=f"{_replicas(running)} run and scaling.maxReplicas allows {max_replicas}",
+        )
+    wanted = _within_limits(plan_replicas, min_replicas, max_replicas)
+    if wanted.replicas is not None and running > wanted.replicas:
+        return ReplicaDecision(
+            replicas=running,
+            reason=ReplicaReason.HOLDING,
+            message=f"{_replicas(running)} run where the plan needs {plan_replicas}; without metrics none is stopped, "
+            "and a lower scaling.maxReplicas stops them",
+        )
+    return wanted
+
+
+def _external(replicas: int, max_replicas: int) -> ReplicaDecision:
+    beyond = (
+        f", above the {max_replicas} of scaling.maxReplicas for which limits were checked"
+        if replicas > max_replicas
+        else ""
+    )
+    return ReplicaDecision(
+        replicas=replicas,
+        reason=ReplicaReason.EXTERNAL_OWNER,
+        message=f"spec.replicas asks for {replicas}, and scaling.owner External decides{beyond}",
+    )
+
+
+def _without_plan(max_replicas: int, running: int) -> ReplicaDecision:
+    if running == 0:
+        return ReplicaDecision(replicas=None, reason=ReplicaReason.NO_PLAN, message="there is no plan and nothing runs")
+    return ReplicaDecision(
+        replicas=min(running, max_replicas),
+        reason=ReplicaReason.NO_PLAN,
+        message=f"there is no plan now; of {_replicas(running)} that run, {min(running, max_replicas)} stay",
+    )
+
+
+def _within_limits(plan_replicas: int, min_replicas: int, max_replicas: int) -> ReplicaDecision:
+    if plan_replicas > max_replicas:
+        return ReplicaDecision(
+            replicas=max_replicas,
+            reason=ReplicaReason.ABOVE_MAXIMUM,
+            message=f"the plan needs {_replicas(plan_replicas)} and scaling.maxReplicas allows {max_replicas}",
+        )
+    if plan_replicas < min_replicas:
+        replicas = min(min_replicas, max_replicas)
+        return ReplicaDecision(
+            replicas=replicas,
+            reason=ReplicaReason.BELOW_MINIMUM,
+            message=f"the plan needs {_replicas(plan_replicas)} and scaling.minReplicas asks for {min_replicas}",
+        )
+    return ReplicaDecision(
+        replicas=plan_replicas,
+        reason=ReplicaReason.PLANNED,
+        message=f"the plan needs {_replicas(plan_replicas)} for the asked demand",
+    )
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"

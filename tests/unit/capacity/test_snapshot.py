@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cluster_objects import gpu_node, gpu_pod
+from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.snapshot import load_snapshot, project_node, project_pod, snapshot
+from deepseek_operator.errors import InventoryError
+
+REMEDY = "; write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
+
+
+def test_a_node_keeps_labels_taints_state_and_gpus_only():
+    node = gpu_node(
+        "h100-1",
+        labels={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        taints=({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},),
+        unschedulable=True,
+        ready="Unknown",
+        deleting=True,
+        annotations={"hami.io/node-nvidia-register": "GPU-1,..."},
+    )
+    assert project_node(node) == {
+        "name": "h100-1",
+        "labels": {"kubernetes.io/hostname": "h100-1", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}],
+        "unschedulable": True,
+        "notReady": True,
+        "deleting": True,
+        "allocatable": {"nvidia.com/gpu": 8},
+        "memoryBytes": 2000 * 2**30,
+        "sharedBy": "HAMi",
+    }
+
+
+def test_a_node_without_gpus_keeps_its_name_alone():
+    node = gpu_node("cpu-1", labels={"zone": "a"}, allocatable={"cpu": "8"})
+    assert project_node(node) == {"name": "cpu-1"}
+
+
+def test_a_pod_keeps_whose_it_is_where_it_is_and_its_gpus():
+    pod = gpu_pod("r1-0", gpus=8, node="h100-1", namespace="team", deleting=True)
+    pod["metadata"]["labels"] = {"deepseek-operator.io/deployment": "r1", "team.example.com/owner": "me"}
+    pod["metadata"]["ownerReferences"] = [
+        {"kind": "Other", "name": "not-the-controller"},
+        {"kind": "ReplicaSet", "name": "r1-5d9", "controller": True},
+    ]
+    pod["spec"] |= {"priority": 1000, "priorityClassName": "high"}
+    assert project_pod(pod) == {
+        "namespace": "team",
+        "name": "r1-0",
+        "uid": "uid-team-r1-0",
+        "node": "h100-1",
+        "phase": "Running",
+        "deleting": True,
+        "gpus": {"nvidia.com/gpu": 8},
+        "priority": 1000,
+        "priorityClass": "high",
+        "owner": {"kind": "ReplicaSet", "name": "r1-5d9"},
+        "labels": {"deepseek-operator.io/deployment": "r1"},
+    }
+
+
+def test_environment_annotations_and_images_are_never_copied():
+    text = json.dumps(snapshot([gpu_node("h100-1")], [gpu_pod("p", node="h100-1")]))
+    for secret in ("secret-value", "HF_TOKEN", "registry.example.com", "kept out of snapshots"):
+        assert secret not in text
+
+
+def test_a_snapshot_is_versioned_sorted_and_leaves_out_pods_without_gpus_and_finished_ones():
+    nodes = [gpu_node("b"), gpu_node("a")]
+    pods = [
+        gpu_pod("late", namespace="z"),
+        gpu_pod("early", namespace="a"),
+        gpu_pod("done", phase="Succeeded"),
+        gpu_pod("web", resource="cpu"),
+    ]
+    made = snapshot(nodes, pods)
+    assert (made["apiVersion"], made["kind"]) == ("deepseek-operator.io/v1alpha1", "InventorySnapshot")
+    assert [node["name"] for node in made["nodes"]] == ["a", "b"]
+    assert [pod["name"] for pod in made["pods"]] == ["early", "late"]
+
+
+def test_a_snapshot_and_the_list_of_kubectl_say_the_same():
+    nodes = [gpu_node("b", unschedulable=True, ready="False"), gpu_node("a"), gpu_node("cpu", allocatable={"cpu": "1"})]
+    pods = [gpu_pod("p", node="a", gpus=4), gpu_pod("q", deleting=True), gpu_pod("done", phase="Failed")]
+    listed = {"kind": "List", "apiVersion": "v1", "items": [*pods, *nodes]}
+    stored = json.loads(json.dumps(snapshot(nodes, pods)))
+    assert load_snapshot(stored) == load_snapshot(listed)
+    assert load_snapshot(stored) == (
+        tuple(read_node(node) for node in (nodes[1], nodes[0], nodes[2])),
+        tuple(read_pod(pod) for pod in pods[:2]),
+    )
+
+
+def test_the_list_of_one_kind_needs_no_kind_on_its_items():
+    node = gpu_node("a")
+    del node["kind"]
+    assert load_snapshot({"kind": "NodeList", "items": [node]}) == ((read_node(node),), ())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param([], "a cluster snapshot is an object, not a list", id="a JSON list"),
+        pytest.param(
+            {"kind": "Deployment", "apiVersion": "apps/v1"},
+            "Deployment of apps/v1 is no cluster snapshot that this version reads",
+            id="another object",
+        ),
+        pytest.param(
+            {"kind": "InventorySnapshot", "apiVersion": "deepseek-operator.io/v9"},
+            "InventorySnapshot of deepseek-operator.io/v9 is no cluster snapshot that this version reads",
+            id="a snapshot of another version",
+        ),
+        pytest.param({}, "None of None is no cluster snapshot that this version reads", id="an empty object"),
+        pytest.param(
+            {"kind": "List", "items": [gpu_node("a"), {"kind": "Secret"}]},
+            "the list holds a Secret, which is neither Node nor Pod",
+            id="a list with something else",
+        ),
+        pytest.param({"kind": "List", "items": [gpu_pod("p")]}, "the list holds no Node", id="a list of pods alone"),
+        pytest.param(
+            {"kind": "List", "items": ["a"]}, "an entry of items is 'a' where an object is expected", id="text"
+        ),
+        pytest.param(
+            {"kind": "List", "items": [{"kind": "Node", "metadata": {"labels": {"a": "b"}}}]},
+            "a Node has no metadata.name",
+            id="a node without name",
+        ),
+        pytest.param(
+            {"kind": "List", "items": [gpu_node("a"), gpu_node("a")]}, "node a is listed twice", id="a node twice"
+        ),
+        pytest.param(
+            {"kind": "List", "items": [gpu_node("a", allocatable={"nvidia.com/gpu": "many"})]},
+            "node a: nvidia.com/gpu: 'many' is no Kubernetes quantity; write one such as 80Gi, 500m or 8",
+            id="a quantity that is a word",
+        ),
+        pytest.param(
+            {"kind": "InventorySnapshot", "apiVersion": "deepseek-operator.io/v1alpha1", "nodes": [{"labels": {}}]},
+            "a node of the snapshot has no name",
+            id="a stored node without name",
+        ),
+        pytest.param(
+            {
+                "kind": "InventorySnapshot",
+                "apiVersion": "deepseek-operator.io/v1alpha1",
+                "nodes": [{"name": "a", "unschedulable": "false"}],
+            },
+            "unschedulable is 'false' where true or false is expected",
+            id="text where a boolean belongs",
+        ),
+    ],
+)
+def test_anything_else_is_refused_with_the_command_to_run(data: dict[str, object], message: str):
+    with pytest.raises(InventoryError) as refused:
+        load_snapshot(data)
+    assert str(refused.value) == message + REMEDY
+
+
+def test_a_refusal_never_repeats_an_endless_input():
+    with pytest.raises(InventoryError) as refused:
+        load_snapshot({"kind": "x" * 100_000, "apiVersion": "y" * 100_000})
+    assert len(str(refused.value)) < 400

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+
+from deepseek_operator.api.spec_scaling import ScalingOwner
+from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
+
+OPERATOR, EXTERNAL = ScalingOwner.OPERATOR, ScalingOwner.EXTERNAL
+
+
+@pytest.mark.parametrize(
+    ("owner", "limits", "plan", "spec", "running", "replicas", "reason", "message"),
+    [
+        pytest.param(
+            OPERATOR, (1, 4), 2, None, 0, 2, ReplicaReason.PLANNED,
+            "the plan needs 2 replicas for the asked demand",
+            id="a new object gets what the plan needs",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), 1, None, 1, 1, ReplicaReason.PLANNED,
+            "the plan needs 1 replica for the asked demand",
+            id="nothing changes when the planned number runs",
+        ),
+        pytest.param(
+            OPERATOR, (3, 4), 1, None, 0, 3, ReplicaReason.BELOW_MINIMUM,
+            "the plan needs 1 replica and scaling.minReplicas asks for 3",
+            id="the minimum wins over a smaller plan",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), 6, None, 0, 4, ReplicaReason.ABOVE_MAXIMUM,
+            "the plan needs 6 replicas and scaling.maxReplicas allows 4",
+            id="the maximum wins over a larger plan",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), 2, None, 3, 3, ReplicaReason.HOLDING,
+            "3 replicas run where the plan needs 2; without metrics none is stopped, "
+            "and a lower scaling.maxReplicas stops them",
+            id="without metrics nothing that runs is stopped",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), 2, None, 7, 4, ReplicaReason.ABOVE_MAXIMUM,
+            "7 replicas run and scaling.maxReplicas allows 4",
+            id="only the maximum lowers what runs",
+        ),
+        pytest.param(
+            OPERATOR, (5, 2), 1, None, 0, 2, ReplicaReason.BELOW_MINIMUM,
+            "the plan needs 1 replica and scaling.minReplicas asks for 5",
+            id="the maximum wins over a minimum above it because money fails closed",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), 2, 9, 0, 2, ReplicaReason.PLANNED,
+            "the plan needs 2 replicas for the asked demand",
+            id="spec.replicas says nothing when the operator decides",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), None, None, 0, None, ReplicaReason.NO_PLAN,
+            "there is no plan and nothing runs",
+            id="without a plan nothing is started",
+        ),
+        pytest.param(
+            OPERATOR, (1, 4), None, None, 2, 2, ReplicaReason.NO_PLAN,
+            "there is no plan now; of 2 replicas that run, 2 stay",
+            id="without a plan what runs stays",
+        ),
+        pytest.param(
+            OPERATOR, (1, 2), None, None, 3, 2, ReplicaReason.NO_PLAN,
+            "there is no plan now; of 3 replicas that run, 2 stay",
+            id="without a plan the maximum still holds",
+        ),
+        pytest.param(
+            EXTERNAL, (1, 4), 2, 3, 1, 3, ReplicaReason.EXTERNAL_OWNER,
+            "spec.replicas asks for 3, and scaling.owner External decides",
+            id="an external scaler is followed whatever the plan says",
+        ),
+        pytest.param(
+            EXTERNAL, (1, 4), 2, None, 4, 1, ReplicaReason.EXTERNAL_OWNER,
+            "spec.replicas asks for 1, and scaling.owner External decides",
+            id="absent spec.replicas means one",
+        ),
+        pytest.param(
+            EXTERNAL, (1, 4), None, 0, 4, 0, ReplicaReason.EXTERNAL_OWNER,
+            "spec.replicas asks for 0, and scaling.owner External decides",
+            id="an external scaler may ask for zero",
+        ),
+        pytest.param(
+            EXTERNAL, (1, 2), 2, 5, 4, 5, ReplicaReason.EXTERNAL_OWNER,
+            "spec.replicas asks for 5, and scaling.owner External decides, "
+            "above the 2 of scaling.maxReplicas for which limits were checked",
+            id="an external scaler above the maximum is followed and told so",
+        ),
+    ],
+)  # fmt: skip
+def test_desired_replicas(
+    owner: ScalingOwner,
+    limits: tuple[int, int],
+    plan: int | None,
+    spec: int | None,
+    running: int,
+    replicas: int | None,
+    reason: ReplicaReason,
+    message: str,
+):
+    decision = desired_replicas(
+        owner=owner,
+        min_replicas=limits[0],
+        max_replicas=limits[1],
+        plan_replicas=plan,
+        spec_replicas=spec,
+        running=running,
+    )
+    assert decision == ReplicaDecision(replicas=replicas, reason=reason, message=message)
+
+
+def test_the_decision_is_a_fixed_point_once_it_runs():
+    for running in range(8):
+        limits = {"owner": OPERATOR, "min_replicas": 1, "max_replicas": 4, "spec_replicas": None}
+        first = desired_replicas(**limits, plan_replicas=2, running=running).replicas
+        assert first is not None
+        assert desired_replicas(**limits, plan_replicas=2, running=first).replicas == first
