@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from deepseek_operator.sandbox.versions import KUBERNETES_VERSION
 from deepseek_operator.units import KIB
 
 FAKE_NODE_ANNOTATION = ("kwok.x-k8s.io/node", "fake")
@@ -148,7 +149,11 @@ class FakeNode:
             "status": {
                 "capacity": resources,
                 "allocatable": dict(resources),
-                "nodeInfo": {"architecture": self.architecture, "operatingSystem": "linux"},
+                "nodeInfo": {
+                    "architecture": self.architecture,
+                    "operatingSystem": "linux",
+                    "kubeletVersion": KUBERNETES_VERSION,
+                },
             },
         }
 

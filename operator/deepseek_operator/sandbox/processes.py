@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_POLL_SECONDS = 0.05
+# Asks the kernel for SIGTERM when the parent ends (prctl PR_SET_PDEATHSIG), then becomes the program. A wrapper and no
+# preexec_fn, because that is unsafe in a process with threads.
+_ENDS_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execv(sys.argv[1], sys.argv[1:])"
+_POLL_SECONDS = 0.02
+_KILL_SECONDS = 5.0
 _LOG_LINES = 3
 _LOG_LINE_CHARACTERS = 300
 
@@ -73,7 +77,7 @@ def start(
 
     Args:
         name: what it is called in messages and in the log's name.
-        command: program and arguments.
+        command: absolute path of the program, and its arguments.
         directory: its working directory, which has a ``logs`` folder.
         environment: changes to the environment.
         ends_with_caller: whether the kernel ends it when the calling thread ends, however that ends.
@@ -82,6 +86,8 @@ def start(
         OSError: the program cannot be run.
     """
     log = directory / "logs" / f"{name}.log"
+    if ends_with_caller:
+        command = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_PARENT, *command]
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - a fixed argument list, no shell
             command,
@@ -91,21 +97,11 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_death_signal_setter() if ends_with_caller else None,
         )
     ticks = start_ticks_of(process.pid)
     # The process outlives this object: is_running() and stop() look after it, so Popen must not complain.
     process.returncode = 0
     return ProcessRecord(name, process.pid, -1 if ticks is None else ticks, current_boot_id(), str(log))
-
-
-def _death_signal_setter() -> Callable[[], None]:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork
-
-    def set_death_signal() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-    return set_death_signal
 
 
 def is_running(record: ProcessRecord) -> bool:
@@ -115,44 +111,42 @@ def is_running(record: ProcessRecord) -> bool:
     fields = _stat_fields(record.pid)
     if fields is None or int(fields[19]) != record.start_ticks:
         return False
-    if fields[0] in (b"Z", b"X"):
-        _reap(record.pid)
-        return False
-    return True
+    return fields[0] not in (b"Z", b"X") or not _has_ended(record.pid)
 
 
 def stop(records: Sequence[ProcessRecord], grace_seconds: float = 5.0) -> None:
-    """End these processes and no other: SIGTERM, then SIGKILL for those that outlast the grace.
+    """End these processes and no other, the last started first: SIGTERM, then SIGKILL for those that outlast it.
 
     Args:
-        records: what to end; those that ended before are passed over.
-        grace_seconds: how long they may take to end by themselves.
+        records: what to end, in starting order; those that ended before are passed over.
+        grace_seconds: how long all of them together may take to end by themselves.
     """
-    if _signal_until_ended(records, signal.SIGTERM, grace_seconds):
-        _signal_until_ended(records, signal.SIGKILL, grace_seconds)
+    deadline = time.monotonic() + grace_seconds
+    for record in reversed(records):
+        _signal(record, signal.SIGTERM)
+        _wait_until_ended(record, deadline)
+    for record in reversed(records):
+        _signal(record, signal.SIGKILL)
+        _wait_until_ended(record, time.monotonic() + _KILL_SECONDS)
 
 
-def _signal_until_ended(records: Sequence[ProcessRecord], number: signal.Signals, seconds: float) -> bool:
-    """Send one signal to all and return whether some are still there after that time."""
-    for record in filter(is_running, records):
-        try:
+def _signal(record: ProcessRecord, number: signal.Signals) -> None:
+    if is_running(record):
+        with suppress(ProcessLookupError):  # it ended just now
             os.kill(record.pid, number)
-        except ProcessLookupError:
-            continue
-    deadline = time.monotonic() + seconds
-    while left := any(is_running(record) for record in records):
-        if time.monotonic() >= deadline:
-            break
+
+
+def _wait_until_ended(record: ProcessRecord, deadline: float) -> None:
+    while is_running(record) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return left
 
 
-def _reap(pid: int) -> None:
-    """Take the exit status of an ended child, so that no zombie stays; others' children are left alone."""
+def _has_ended(zombie: int) -> bool:
+    """Return whether a process whose first thread ended has ended as a whole, and take its exit status if ours."""
     try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+        return os.waitpid(zombie, os.WNOHANG)[0] == zombie
+    except ChildProcessError:  # started by another process, whose task it is to take the exit status
+        return True
 
 
 def last_log_lines(record: ProcessRecord) -> str:
