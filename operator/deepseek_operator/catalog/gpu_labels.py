@@ -14,6 +14,7 @@ from enum import StrEnum
 from deepseek_operator.catalog.gpu_rows import label_tables, usable_bytes_from_label
 from deepseek_operator.catalog.gpus import Gpu, gpu, gpus
 from deepseek_operator.errors import shortened
+from deepseek_operator.units import MIB
 
 NVIDIA_PRODUCT = "nvidia.com/gpu.product"
 NVIDIA_MEMORY = "nvidia.com/gpu.memory"
@@ -170,11 +171,11 @@ def _compute_capability_conflict(found: Gpu, labels: Mapping[str, str], warnings
     """Return why the compute labels contradict the product, or None."""
     major = _whole_number(labels, NVIDIA_COMPUTE_MAJOR, warnings)
     minor = _whole_number(labels, NVIDIA_COMPUTE_MINOR, warnings)
-    if major is None or minor is None or found.compute_capability in (None, (major, minor)):
+    expected = found.compute_capability
+    if major is None or minor is None or expected is None or expected == (major, minor):
         return None
-    expected = ".".join(str(part) for part in found.compute_capability or ())
     return (
-        f"the node's compute capability is {major}.{minor} but {found.id} has {expected}, "
+        f"the node's compute capability is {major}.{minor} but {found.id} has {expected[0]}.{expected[1]}, "
         "so the product is treated as unknown"
     )
 
@@ -183,18 +184,14 @@ def _match_amd(labels: Mapping[str, str]) -> GpuMatch:
     warnings: list[str] = []
     device_ids = _amd_values(labels, AMD_DEVICE_ID)
     products = _amd_values(labels, AMD_PRODUCT)
-    named = {
-        *(label_tables().amd_device_ids.get(value.lower()) for value in device_ids),
-        *(_amd_by_product().get(value) for value in products),
-    }
     found = None
     if len(device_ids) > 1 or len(products) > 1:
         warnings.append("the node has GPUs of several AMD products, which are not planned together")
-    elif len(named) == 1 and (only := next(iter(named))) is not None:
-        found = gpu(only)
     else:
-        said = ", ".join(shortened(value) for value in sorted({*device_ids, *products}))
-        warnings.append(f"AMD's labels ({said}) do not name one product of the catalogue")
+        found = _amd_product(device_ids, products)
+        if found is None:
+            said = ", ".join(shortened(value) for value in (*device_ids, *products))
+            warnings.append(f"AMD's labels ({said}) do not name one product of the catalogue")
     label_mib = _vram_mib(labels, warnings)
     return GpuMatch(
         gpu=found,
@@ -203,6 +200,19 @@ def _match_amd(labels: Mapping[str, str]) -> GpuMatch:
         gpu_count=None,
         warnings=tuple(warnings),
     )
+
+
+def _amd_product(device_ids: list[str], products: list[str]) -> Gpu | None:
+    """Return the product of a device id, or else of a name; None when both are known and differ.
+
+    The device id is asked first: names come from the driver or from libdrm and vary between their releases.
+    """
+    by_id = label_tables().amd_device_ids.get(device_ids[0].lower()) if device_ids else None
+    by_name = _amd_by_product().get(products[0]) if products else None
+    if by_id is not None and by_name is not None and by_id != by_name:
+        return None
+    known = by_id or (by_name if not device_ids else None)
+    return None if known is None else gpu(known)
 
 
 def _amd_values(labels: Mapping[str, str], key: str) -> list[str]:
@@ -269,7 +279,9 @@ def _usable_bytes(found: Gpu | None, label_mib: int | None, key: str, warnings: 
             "(a slice, a vGPU, ECC switched, or another product)"
         )
         return from_label
-    return found.usable_memory_bytes
+    if found.usable_memory_bytes is None:
+        return from_label
+    return min(found.usable_memory_bytes, label_mib * MIB)
 
 
 def _whole_number(labels: Mapping[str, str], key: str, warnings: list[str]) -> int | None:

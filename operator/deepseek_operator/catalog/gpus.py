@@ -91,6 +91,26 @@ def gpu(gpu_id: str) -> Gpu:
     return found
 
 
+SPARSE_ATTENTION_CAPABILITY_MAJORS = frozenset({9, 10, 12})
+SPARSE_ATTENTION_GFX_TARGETS = frozenset({"gfx942", "gfx950"})
+"""GPUs for which vLLM 0.32.0 has a sparse MLA backend (V3.2 and later).
+
+Source: vLLM 0.32.0 backend gates for NVIDIA (none on 7.x and 8.x, Ampere and Ada); for AMD the V3.2-Exp hardware
+list of vllm-project/recipes@8959cf64 (MI300X, MI325X, MI355X verified). Gates were read, not run.
+"""
+
+
+def runs_sparse_attention(row: Gpu) -> bool:
+    """Return whether models with an attention indexer (DeepSeek-V3.2) have a backend on the GPU.
+
+    >>> runs_sparse_attention(gpu("h200-sxm")), runs_sparse_attention(gpu("a100-sxm4-80gb"))
+    (True, False)
+    """
+    if row.compute_capability is not None:
+        return row.compute_capability[0] in SPARSE_ATTENTION_CAPABILITY_MAJORS
+    return row.gfx_target in SPARSE_ATTENTION_GFX_TARGETS
+
+
 @functools.cache
 def gpus() -> tuple[Gpu, ...]:
     """Return every product, by id."""

@@ -1,0 +1,185 @@
+"""``catalog models|gpus|instances``: the facts that plans are made of, as a table, JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from deepseek_operator.catalog import gpus as gpu_catalog
+from deepseek_operator.catalog import hf_config
+from deepseek_operator.catalog import instances as instance_catalog
+from deepseek_operator.catalog import models as model_catalog
+from deepseek_operator.units import format_gib
+
+app = typer.Typer(help="Show the facts that plans are made of, with their sources.", no_args_is_help=True)
+
+
+class OutputFormat(StrEnum):
+    """How to print."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to print.")]
+Row = Mapping[str, object]
+
+
+@app.command()
+def models(output: Output = OutputFormat.TABLE) -> None:
+    """List the models that are known by name; JSON and YAML carry their config and where it was read."""
+    plannable = frozenset(hf_config.supported_architectures())
+    rows: list[Row] = [
+        {
+            "name": row.name,
+            "architecture": row.architecture,
+            "planned": row.architecture in plannable,
+            "evidenceGrade": row.evidence_grade,
+            "license": row.license,
+            "provenance": list(row.provenance),
+            "notes": list(row.notes),
+            "config": dict(row.config),
+        }
+        for row in model_catalog.models()
+    ]
+    columns = {
+        "MODEL": "name",
+        "ARCHITECTURE": "architecture",
+        "PLANNED": "planned",
+        "EVIDENCE": "evidenceGrade",
+        "LICENSE": "license",
+    }
+    _print(rows, columns, output)
+
+
+@app.command()
+def gpus(output: Output = OutputFormat.TABLE) -> None:
+    """List the GPU products; a figure that is not known is left empty, never guessed."""
+    rows = [_gpu_row(row) for row in gpu_catalog.gpus()]
+    columns = {
+        "GPU": "id",
+        "NODE LABEL": "labelValue",
+        "USABLE": "usableMemory",
+        "GB/s": "memoryBandwidthGbPerSecond",
+        "BF16 TFLOPS": "bf16Tflops",
+        "FP8 TFLOPS": "fp8Tflops",
+        "LINK GB/s": "linkGbPerSecond",
+        "USD/h": "pricePerHourUsd",
+        "SEEN": "priceAsOf",
+    }
+    _print(rows, columns, output)
+
+
+@app.command()
+def instances(output: Output = OutputFormat.TABLE) -> None:
+    """List cloud instance types with their GPUs and the cheapest price seen."""
+    rows: list[Row] = [
+        {
+            "provider": row.provider,
+            "name": row.name,
+            "gpu": row.gpu_id,
+            "gpus": row.gpus,
+            "vcpus": row.vcpus,
+            "hostMemoryGib": row.host_memory_gib,
+            "networkGbps": row.network_gbps,
+            "architecture": row.architecture,
+            "pricePerHourUsd": _text(row.price_per_hour_usd),
+            "priceAsOf": row.price_as_of,
+            "source": row.source,
+            "notes": row.notes,
+        }
+        for row in instance_catalog.instances()
+    ]
+    columns = {
+        "PROVIDER": "provider",
+        "INSTANCE": "name",
+        "GPU": "gpu",
+        "GPUS": "gpus",
+        "VCPUS": "vcpus",
+        "HOST GiB": "hostMemoryGib",
+        "GBIT/s": "networkGbps",
+        "USD/h": "pricePerHourUsd",
+        "SEEN": "priceAsOf",
+    }
+    _print(rows, columns, output)
+
+
+def _gpu_row(row: gpu_catalog.Gpu) -> Row:
+    capability = row.compute_capability
+    usable_bytes = row.usable_memory_bytes
+    return {
+        "id": row.id,
+        "vendor": row.vendor,
+        "product": row.product,
+        "resource": row.k8s_resource,
+        "labelKey": row.label_key,
+        "labelValue": row.label_value,
+        "memoryLabelMib": row.memory_label_mib,
+        "usableMemoryBytes": usable_bytes,
+        "usableMemory": None if usable_bytes is None else format_gib(usable_bytes),
+        "computeCapability": f"{capability[0]}.{capability[1]}" if capability else row.gfx_target or None,
+        "memoryBandwidthGbPerSecond": row.memory_bandwidth_gb_per_second,
+        "bf16Tflops": row.bf16_tflops,
+        "fp8Tflops": row.fp8_tflops,
+        "linkKind": row.link_kind,
+        "linkGbPerSecond": row.link_gb_per_second,
+        "linkSpansNode": row.link_spans_node,
+        "gpusPerNode": row.gpus_per_node,
+        "formats": sorted(row.formats),
+        "pricePerHourUsd": _text(row.price_per_hour_usd),
+        "priceSpotPerHourUsd": _text(row.price_spot_per_hour_usd),
+        "priceAsOf": row.price_as_of,
+        "priceSource": row.price_source,
+        "unsourcedFields": list(row.unsourced_fields),
+        "notes": row.notes,
+    }
+
+
+def _print(rows: Sequence[Row], columns: Mapping[str, str], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        typer.echo(json.dumps({"items": rows}, indent=2, ensure_ascii=False))
+    elif output is OutputFormat.YAML:
+        import yaml  # here, because the other outputs do not need it
+
+        typer.echo(yaml.safe_dump({"items": [dict(row) for row in rows]}, sort_keys=False), nl=False)
+    else:
+        cells = [[_cell(row[key]) for key in columns.values()] for row in rows]
+        _print_table(list(columns), cells)
+
+
+def _print_table(header: list[str], cells: list[list[str]]) -> None:
+    """Print aligned columns: plain text into a pipe, a rich table on a terminal."""
+    if not sys.stdout.isatty():
+        widths = [max(len(line[index]) for line in [header, *cells]) for index in range(len(header))]
+        for line in [header, *cells]:
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            typer.echo("  ".join(padded).rstrip())
+        return
+    from rich.console import Console  # here, because only terminals need it
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for line in cells:
+        table.add_row(*line)
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _text(value: object) -> str | None:
+    """Return money as a decimal string, as manifests carry it."""
+    return None if value is None else str(value)
