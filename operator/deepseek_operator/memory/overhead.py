@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
+from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
 from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
 from deepseek_operator.errors import UnknownEngineReleaseError
 from deepseek_operator.memory.parallelism import Parallelism
@@ -135,17 +136,14 @@ def cuda_graph_bytes(stage: Stage, settings: EngineSettings, release: ReleaseOve
     return release.graph_base_bytes + per_layer * capture_sizes(settings.max_num_seqs) // release.graph_reference_sizes
 
 
+@lru_cache(maxsize=256)
 def capture_sizes(max_num_seqs: int) -> int:
-    """Return how many batch sizes the engine captures: 1, 2, 4, 8 to 256 by 8, then by 16 up to 512.
+    """Return how many batch sizes the engine captures, from the catalogue's rule.
 
-    Source: vLLM 0.32 ``config/vllm.py`` l.2300-2375: the largest is min(2 x max_num_seqs, 512).
-
-    >>> capture_sizes(1024), capture_sizes(256), capture_sizes(128), capture_sizes(1)
-    (51, 51, 35, 2)
+    >>> capture_sizes(1024), capture_sizes(128), capture_sizes(1)
+    (51, 35, 2)
     """
-    largest = min(2 * max_num_seqs, 512)
-    small = sum(size <= largest for size in (1, 2, 4))
-    return small + min(largest, 256) // 8 + max(0, largest - 256) // 16
+    return len(engine_release(DEFAULT_ENGINE, DEFAULT_VERSION).cuda_graph_sizes(max_num_seqs))
 
 
 def mlp_width(shape: ModelShape, parallelism: Parallelism, stage: Stage) -> int:

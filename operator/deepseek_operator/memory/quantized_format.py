@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from deepseek_operator.errors import UnknownQuantizationError
+from functools import lru_cache
+
+from deepseek_operator.catalog.quantizations import NATIVE, quantization
 from deepseek_operator.memory.tensors import LinearFormat
 
-NATIVE = "Native"
 
+@lru_cache(maxsize=64)
+def linear_format(name: str) -> LinearFormat | None:
+    """Return the format of the linear layers, or None when the checkpoint runs as stored.
 
-def linear_format(quantization: str) -> LinearFormat | None:
-    """Return the format of the linear layers, or None when the checkpoint runs as stored."""
-    if quantization == NATIVE:
+    Args:
+        name: of a rung in ``catalog.quantizations``.
+
+    Raises:
+        UnknownQuantizationError: no such name; the text lists them.
+
+    >>> linear_format("AWQ")
+    LinearFormat(weight_bits=4, group_rows=1, group_columns=128, scale_bits=20)
+    """
+    rung = quantization(name)
+    if name == NATIVE:
         return None
-    raise UnknownQuantizationError("quantization", quantization, (NATIVE,))
+    if not rung.group_size:
+        return LinearFormat(weight_bits=rung.weight_bits)
+    return LinearFormat(
+        weight_bits=rung.weight_bits,
+        group_rows=1,
+        group_columns=rung.group_size,
+        scale_bits=rung.scale_bits_per_group,
+    )
