@@ -1,0 +1,100 @@
+"""Everything that should exist for one DeepSeekDeployment and its accepted plan, in the order to apply it.
+
+A function of values: applying the result always and pruning what is ours and not in it is the whole of reconciling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.configmap_plan import build_plan_config_map
+from deepseek_operator.resources.deployment import build_deployment
+from deepseek_operator.resources.engine_pod import (
+    build_pod_template,
+    replica_weights_bytes,
+    start_patience_seconds,
+)
+from deepseek_operator.resources.names import Manifest, Owner
+from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
+from deepseek_operator.resources.probes import progress_deadline_seconds
+from deepseek_operator.resources.runnable import is_runnable
+from deepseek_operator.resources.service import build_service
+from deepseek_operator.resources.storage import build_cache_claim
+from deepseek_operator.resources.template_pin import kept_template, template_data, template_inputs
+
+
+def desired(
+    deployment: DeepSeekDeployment,
+    plan: Plan,
+    *,
+    uid: str,
+    replicas: int | None,
+    plan_hash: str,
+    fingerprint: str = "",
+    kept: Mapping[str, str] | None = None,
+    workload_template_hash: str = "",
+) -> list[Manifest]:
+    """Return the manifests to apply, the workload last.
+
+    Args:
+        deployment: the parsed object.
+        plan: the accepted plan.
+        uid: ``metadata.uid`` of the object, for owner references; empty renders for Git, without owners.
+        replicas: replicas to run; None leaves the field to another owner.
+        plan_hash: hash of the plan as ``status.plan.hash`` shows it.
+        fingerprint: digest of the part of the spec that the plan answers, kept beside it.
+        kept: ``data`` of the plan's ConfigMap as observed; with it a running model keeps its pod template when only
+            the operator changed.
+        workload_template_hash: annotation ``deepseek-operator.io/template-hash`` of the observed workload.
+
+    Returns:
+        ConfigMap, cache claim if any, Service, PodDisruptionBudget if any, and the Deployment; without the workload and
+        its budget when `is_runnable` says why not.
+
+    Raises:
+        InvalidSpecError: an argument, variable or path of the user contradicts the plan.
+    """
+    owner = Owner(name=deployment.metadata.name, namespace=deployment.metadata.namespace, uid=uid)
+    tls = deployment.spec.engine.tls_secret_ref is not None
+    runs = not is_runnable(plan, deployment)
+    template: Manifest | None = None
+    record: dict[str, str] = {}
+    if runs:
+        inputs = template_inputs(deployment, plan_hash)
+        template = kept_template(kept or {}, inputs, workload_template_hash) or build_pod_template(
+            deployment, plan, plan_hash
+        )
+        record = template_data(template, inputs)
+    manifests = [
+        build_plan_config_map(
+            owner,
+            plan,
+            plan_hash=plan_hash,
+            fingerprint=fingerprint,
+            template=record,
+        ),
+        build_cache_claim(owner, deployment.spec.model),
+        build_service(owner, tls=tls),
+    ]
+    if template is not None:
+        manifests += [
+            build_pod_disruption_budget(owner, replicas=replicas),
+            _workload(owner, deployment, plan, replicas, template),
+        ]
+    return [manifest for manifest in manifests if manifest is not None]
+
+
+def _workload(
+    owner: Owner, deployment: DeepSeekDeployment, plan: Plan, replicas: int | None, template: Manifest
+) -> Manifest:
+    patience = start_patience_seconds(deployment.spec.engine, replica_weights_bytes(plan))
+    return build_deployment(
+        owner,
+        template=template,
+        replicas=replicas,
+        rollout=deployment.spec.rollout,
+        progress_seconds=progress_deadline_seconds(patience),
+        queue_name=deployment.spec.queue_name,
+    )

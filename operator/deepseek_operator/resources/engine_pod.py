@@ -1,0 +1,186 @@
+"""The pod of one replica: the engine container and everything around it.
+
+Nothing in here may depend on the operator's version, on today's prices or on what else runs in the cluster: any
+change of a pod template restarts the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepseek_operator.api.spec_engine import EngineSpec, EnvVar
+from deepseek_operator.api.spec_hardware import HardwareSpec
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.catalog.engines import engine_flags, engine_release
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.catalog.quantizations import quantization
+from deepseek_operator.errors import InvalidSpecError
+from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources import security, vllm
+from deepseek_operator.resources.affinity import build_node_affinity, build_tolerations
+from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, common_labels, selector_labels
+from deepseek_operator.resources.pod_resources import build_resources, shm_bytes
+from deepseek_operator.resources.priorityclass import priority_class_name
+from deepseek_operator.resources.probes import build_probes, startup_seconds
+from deepseek_operator.resources.service import ENGINE_PORT, port_name
+from deepseek_operator.resources.storage import ModelSource, model_source
+
+CONTAINER_NAME = "engine"
+ENGINE = "vllm"
+
+PRE_STOP_SECONDS = 15
+"""How long a stopping pod keeps serving, so that every proxy has dropped it before the engine refuses requests.
+
+The engine's ``/health`` stays 200 while it drains and new requests get errors (vLLM 0.32.0, observed), so the pod
+must leave the Service first. Source: judgement; endpoint changes reach nodes within seconds. The native ``sleep``
+action needs no shell in the image (Kubernetes 1.30 or newer).
+"""
+
+GRACE_MARGIN_SECONDS = 30
+"""Time to exit after the last request: 2.6 to 13 s seen (vLLM 0.32.0, observed)."""
+
+
+def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: str) -> Manifest:
+    """Return the pod template of a replica that fits one node.
+
+    Args:
+        deployment: the parsed object.
+        plan: its accepted plan.
+        plan_hash: hash of the plan, written on each pod.
+
+    Raises:
+        InvalidSpecError: an argument or a variable of the user contradicts the plan.
+    """
+    spec, owner, planned_gpu = deployment.spec, deployment.metadata.name, gpu(plan.gpu)
+    source = model_source(owner, spec.model, spec.precision.checkpoint)
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": priority_class_name(spec.priority or "Standard", spec.priority_class_name),
+        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.engine.shutdown_seconds + GRACE_MARGIN_SECONDS,
+        "securityContext": security.pod_security_context(),
+        "tolerations": build_tolerations(planned_gpu, _tolerations(spec.hardware)),
+        "containers": [_container(deployment, plan, source)],
+        "volumes": [
+            *security.writable_volumes(shm_bytes(plan.gpus_per_replica)),
+            *source.volumes,
+            *_tls_volumes(spec.engine),
+        ],
+    }
+    if spec.hardware.node_selector:
+        pod["nodeSelector"] = dict(sorted(spec.hardware.node_selector.items()))
+    if affinity := build_node_affinity(planned_gpu):
+        pod["affinity"] = affinity
+    return {
+        "metadata": {
+            "labels": {**common_labels(owner), **selector_labels(owner)},
+            "annotations": {ANNOTATION_PLAN_HASH: plan_hash},
+        },
+        "spec": pod,
+    }
+
+
+def start_patience_seconds(engine: EngineSpec, weights_bytes: int) -> int:
+    """Return how long a start may take: what the user wrote, else what the weights need.
+
+    The field's default stands for "as long as the weights need", but never shorter than it says.
+    """
+    needed = startup_seconds(weights_bytes)
+    default = EngineSpec.model_fields["startup_seconds"].default
+    if engine.startup_seconds == default:
+        return max(needed, default or 0)
+    return engine.startup_seconds
+
+
+def replica_weights_bytes(plan: Plan) -> int:
+    """Return an upper bound of what one replica loads: the largest rank's weights on every rank."""
+    return plan.memory.weights_bytes * plan.gpus_per_replica
+
+
+def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource) -> Manifest:
+    engine, tls = deployment.spec.engine, deployment.spec.engine.tls_secret_ref is not None
+    planned_gpu = gpu(plan.gpu)
+    settings = vllm.VllmSettings(
+        model=source.model,
+        revision=source.revision,
+        served_name=deployment.spec.model.served_name or deployment.spec.model.name,
+        quantization=quantization(plan.quantization).vllm_name,
+        tls=tls,
+        shutdown_seconds=engine.shutdown_seconds,
+        extra_args=engine.extra_args,
+    )
+    return {
+        "name": CONTAINER_NAME,
+        "image": engine.image or engine_release(ENGINE, plan.engine_release).image(planned_gpu.vendor),
+        "command": list(vllm.COMMAND),
+        "args": vllm.build_args(plan, settings, engine_flags(ENGINE, plan.engine_release)),
+        "env": _environment(engine, source),
+        "ports": [{"name": port_name(tls=tls), "containerPort": ENGINE_PORT, "protocol": "TCP"}],
+        "resources": build_resources(plan.parallelism, planned_gpu.k8s_resource, plan.gpus_per_replica),
+        **build_probes(
+            patience_seconds=start_patience_seconds(engine, replica_weights_bytes(plan)),
+            port_name=port_name(tls=tls),
+            tls=tls,
+        ),
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        "securityContext": security.container_security_context(),
+        "volumeMounts": [*security.writable_mounts(), *source.mounts, *_tls_mounts(engine)],
+    }
+
+
+def _environment(engine: EngineSpec, source: ModelSource) -> list[Manifest]:
+    """Return the operator's variables, then the user's; a name of ours is refused, because the later one would win."""
+    ours: list[Manifest] = [
+        *security.writable_environment(),
+        {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
+        {"name": "DO_NOT_TRACK", "value": "1"},
+        *source.environment,
+    ]
+    if engine.api_key_secret_ref is not None:
+        key = engine.api_key_secret_ref
+        ours.append(_from_secret("VLLM_API_KEY", key.name, key.key))
+    taken = {variable["name"] for variable in ours} | set(SECRET_FIELDS)
+    for variable in engine.env:
+        if variable.name in taken:
+            remedy = SECRET_FIELDS.get(variable.name, "the operator sets it; leave it out")
+            raise InvalidSpecError("spec.engine.env", f"{variable.name}: {remedy}")
+    return [*ours, *_user_environment(engine.env)]
+
+
+SECRET_FIELDS = {
+    "VLLM_API_KEY": "set spec.engine.apiKeySecretRef instead",
+    "HF_TOKEN": "set spec.model.storage.huggingFace.tokenSecretRef instead",
+    "HUGGING_FACE_HUB_TOKEN": "set spec.model.storage.huggingFace.tokenSecretRef instead",
+}
+"""Variables that hold secrets and have a field of their own."""
+
+
+def _user_environment(variables: Sequence[EnvVar]) -> list[Manifest]:
+    made: list[Manifest] = []
+    for variable in variables:
+        if variable.value_from is not None:
+            reference = variable.value_from.secret_key_ref
+            made.append(_from_secret(variable.name, reference.name, reference.key))
+        else:
+            made.append({"name": variable.name, "value": variable.value or ""})
+    return made
+
+
+def _from_secret(name: str, secret: str, key: str) -> Manifest:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def _tolerations(hardware: HardwareSpec) -> list[Manifest]:
+    return [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in hardware.tolerations]
+
+
+def _tls_volumes(engine: EngineSpec) -> list[Manifest]:
+    if engine.tls_secret_ref is None:
+        return []
+    return [{"name": "tls", "secret": {"secretName": engine.tls_secret_ref.name, "defaultMode": 0o440}}]
+
+
+def _tls_mounts(engine: EngineSpec) -> list[Manifest]:
+    if engine.tls_secret_ref is None:
+        return []
+    return [{"name": "tls", "mountPath": vllm.TLS_PATH, "readOnly": True}]

@@ -1,0 +1,60 @@
+"""Whether the builders can make a workload for a plan; where not, the sentence that says why."""
+
+from __future__ import annotations
+
+from deepseek_operator.api.spec_engine import EngineType
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Sharing
+from deepseek_operator.catalog.engines import engine_release
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.planner.result import Plan
+
+
+def is_runnable(plan: Plan, deployment: DeepSeekDeployment | None = None) -> str:
+    """Return why no pods can be made for a plan, or "" when they can.
+
+    Args:
+        plan: the accepted plan.
+        deployment: the object, for the fields beside the plan; None looks at the plan alone.
+
+    Returns:
+        One sentence that names the field or the number and what to write instead; empty for a runnable plan.
+    """
+    if plan.nodes_per_replica > 1:
+        return (
+            f"the plan spans {plan.nodes_per_replica} nodes per replica and this version runs a replica on one node; "
+            "allow a GPU with more memory in spec.hardware.gpus, or a smaller model or context"
+        )
+    if deployment is None:
+        return ""
+    return _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment)
+
+
+def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
+    planned = gpu(plan.gpu)
+    images = engine_release("vllm", plan.engine_release).images
+    if planned.vendor not in images and not deployment.spec.engine.image:
+        return (
+            f"vLLM {plan.engine_release} has images for {' and '.join(sorted(images))} and the plan uses {plan.gpu}; "
+            "set spec.engine.image to an image for it"
+        )
+    if (planned.label_key is None or planned.label_value is None) and not deployment.spec.hardware.node_selector:
+        return f"no node label tells {plan.gpu} apart; set spec.hardware.nodeSelector to the labels of its nodes"
+    return ""
+
+
+def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
+    spec = deployment.spec
+    asked = [
+        ("spec.engine.type: Triton", spec.engine.type is EngineType.TRITON),
+        ("spec.engine.speculative", spec.engine.speculative is not None),
+        ("spec.engine.kvOffload", spec.engine.kv_offload is not None),
+        ("spec.engine.weightOffloadBytes", spec.engine.weight_offload_bytes > 0),
+        ("spec.model.loraAdapters", bool(spec.model.lora_adapters)),
+        ("spec.rollout.canary", spec.rollout.canary is not None),
+        ("spec.sharing: Shared", spec.sharing is Sharing.SHARED),
+    ]
+    fields = [field for field, is_asked in asked if is_asked]
+    if not fields:
+        return ""
+    verb = "are" if len(fields) > 1 else "is"
+    return f"{' and '.join(fields)} {verb} not supported by this version; leave {'them' if verb == 'are' else 'it'} out"

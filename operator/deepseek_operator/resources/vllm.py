@@ -1,0 +1,94 @@
+"""The command line of vLLM: the plan written out flag by flag, so that nothing is left to a default that may change.
+
+Every flag that is written here exists in the flag table of the release (checked by ``tests/engine``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deepseek_operator.catalog.engines import FlagSpec
+from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.extra_args import merged_args
+from deepseek_operator.resources.service import ENGINE_PORT
+
+COMMAND = ("vllm", "serve")
+
+TLS_PATH = "/var/run/secrets/engine-tls"
+"""Where the TLS Secret is mounted; its keys are the standard ones of ``kubernetes.io/tls``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmSettings:
+    """What the command line says beside the plan.
+
+    Args:
+        model: repository or directory of the weights.
+        revision: revision of the repository; empty for its main branch and for directories.
+        served_name: name of the model in requests.
+        quantization: value of ``--quantization``; empty runs the checkpoint as stored.
+        tls: whether a TLS Secret is mounted at ``TLS_PATH``.
+        shutdown_seconds: how long requests in flight may take after a stop, 0 or more.
+        extra_args: the user's own arguments.
+    """
+
+    model: str
+    revision: str = ""
+    served_name: str
+    quantization: str = ""
+    tls: bool = False
+    shutdown_seconds: int
+    extra_args: tuple[str, ...] = ()
+
+
+def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
+    """Return the arguments of ``vllm serve`` that the plan and the spec decide, the model first.
+
+    Each is one word (``--flag=value``), so that a list in a manifest reads line by line and a value is never taken
+    for a flag.
+    """
+    split = plan.parallelism
+    values: list[tuple[str, object]] = [
+        ("--served-model-name", settings.served_name),
+        ("--revision", settings.revision or None),
+        ("--port", ENGINE_PORT),
+        ("--tensor-parallel-size", split.tensor),
+        ("--pipeline-parallel-size", split.pipeline),
+        ("--data-parallel-size", split.data),
+        ("--enable-expert-parallel", True if split.expert else None),
+        ("--max-model-len", plan.max_model_len),
+        ("--max-num-seqs", plan.max_num_seqs),
+        ("--max-num-batched-tokens", plan.max_num_batched_tokens),
+        ("--gpu-memory-utilization", format_share(plan.gpu_memory_utilization_percent)),
+        ("--kv-cache-dtype", plan.kv_cache_dtype.value),
+        ("--quantization", settings.quantization or None),
+        ("--shutdown-timeout", settings.shutdown_seconds),
+        ("--ssl-certfile", f"{TLS_PATH}/tls.crt" if settings.tls else None),
+        ("--ssl-keyfile", f"{TLS_PATH}/tls.key" if settings.tls else None),
+    ]
+    words = [flag if value is True else f"{flag}={value}" for flag, value in values if value is not None]
+    return [settings.model, *words]
+
+
+def build_args(plan: Plan, settings: VllmSettings, flags: Mapping[str, FlagSpec]) -> list[str]:
+    """Return all arguments of ``vllm serve``: the planned ones, then what the user adds.
+
+    Args:
+        plan: the accepted plan.
+        settings: what is said beside the plan.
+        flags: the release's flags by every spelling (`catalog.engines.engine_flags`).
+
+    Raises:
+        InvalidSpecError: one of the user's arguments does not exist in the release or contradicts the plan.
+    """
+    return merged_args(planned_args(plan, settings), settings.extra_args, flags, plan.engine_release)
+
+
+def format_share(percent: int) -> str:
+    """Return a percentage as the decimal fraction that the engine reads.
+
+    >>> format_share(92), format_share(5), format_share(100)
+    ('0.92', '0.05', '1.00')
+    """
+    return f"{percent // 100}.{percent % 100:02d}"
