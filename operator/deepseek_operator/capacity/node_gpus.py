@@ -80,11 +80,14 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
     whole = sharing is GpuSharing.WHOLE
     contradicts = whole and labelled is not None and reported > labelled
     usable_bytes = _usable_memory_bytes(node, match)
-    exclusions = [
-        *_product_exclusions(match.gpu, product, usable_bytes),
-        *_affinity_exclusions(match.gpu, node.labels),
-        *_count_exclusions(node, resource, reported, labelled, sharing),
-    ]
+    if whole:
+        exclusions = [
+            *_product_exclusions(match.gpu, product, usable_bytes),
+            *_affinity_exclusions(match.gpu, node.labels),
+            *_count_exclusions(resource, reported, labelled),
+        ]
+    else:
+        exclusions = [_sharing_exclusion(node, sharing)]
     warnings = [*match.warnings]
     if whole and labelled is not None and 0 < reported < labelled:
         warnings.append(
@@ -172,14 +175,14 @@ def _affinity_exclusions(gpu: Gpu | None, labels: Mapping[str, str]) -> list[str
     return [f"it lacks the value of {' or '.join(keys)} by which pods select their GPU product"]
 
 
-def _count_exclusions(
-    node: NodeFacts, resource: str, reported: int, labelled: int | None, sharing: GpuSharing
-) -> list[str]:
+def _sharing_exclusion(node: NodeFacts, sharing: GpuSharing) -> str:
     if sharing is GpuSharing.MIG:
-        return ["its GPUs are cut into MIG slices, and a plan needs whole GPUs"]
-    if sharing is GpuSharing.SHARED:
-        how = node.shared_by or node.labels.get(SHARING_STRATEGY_LABEL, "")
-        return [f"its GPUs are shared{f' ({shortened(how)})' if how else ''}, and a plan needs whole GPUs"]
+        return "its GPUs are cut into MIG slices, and a plan needs whole GPUs"
+    how = node.shared_by or node.labels.get(SHARING_STRATEGY_LABEL, "")
+    return f"its GPUs are shared{f' ({shortened(how)})' if how else ''}, and a plan needs whole GPUs"
+
+
+def _count_exclusions(resource: str, reported: int, labelled: int | None) -> list[str]:
     if labelled is not None and reported > labelled:
         return [f"it offers {reported} {resource} but its label counts {labelled} GPUs"]
     if reported == 0:

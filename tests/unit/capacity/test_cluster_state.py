@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from cluster_objects import gpu_node, gpu_pod
+from deepseek_operator.capacity.cluster_state import ClusterState
+from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.inventory import inventory
+from deepseek_operator.errors import InventoryError
+
+
+@pytest.fixture
+def state() -> ClusterState:
+    """Return two nodes with one pod on the first."""
+    made = ClusterState()
+    made.set_node(gpu_node("a"))
+    made.set_node(gpu_node("b"))
+    made.set_pod(gpu_pod("p", gpus=4, node="a"))
+    return made
+
+
+def free(state: ClusterState) -> dict[str, int]:
+    return {node.name: node.free_gpus for node in state.inventory().nodes}
+
+
+def test_it_equals_the_inventory_of_the_same_objects(state: ClusterState):
+    nodes, pods = [gpu_node("a"), gpu_node("b")], [gpu_pod("p", gpus=4, node="a")]
+    assert state.inventory() == inventory([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
+
+
+def test_the_inventory_is_kept_until_something_changes(state: ClusterState):
+    before = state.inventory()
+    assert state.inventory() is before
+    state.set_pod(gpu_pod("q", gpus=1, node="b"))
+    after = state.inventory()
+    assert after.nodes[0] is before.nodes[0]
+    assert after.nodes[1].free_gpus == 7
+
+
+def test_a_heartbeat_changes_nothing(state: ClusterState):
+    before = state.inventory()
+    node, pod = gpu_node("a"), gpu_pod("p", gpus=4, node="a")
+    node["status"]["conditions"][1]["lastHeartbeatTime"] = "2026-01-01T00:00:10Z"
+    node["metadata"]["resourceVersion"] = "2"
+    pod["status"]["podIP"] = "10.0.0.1"
+    assert (state.set_node(node), state.set_pod(pod)) == (False, False)
+    assert state.inventory() is before
+
+
+def test_a_pod_without_gpus_changes_nothing(state: ClusterState):
+    assert not state.set_pod(gpu_pod("web", resource="cpu", node="a"))
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_finished_gives_its_gpus_back(state: ClusterState, phase: str):
+    assert state.set_pod(gpu_pod("p", gpus=4, node="a", phase=phase))
+    assert free(state) == {"a": 8, "b": 8}
+
+
+def test_a_pod_that_is_deleted_gives_its_gpus_back(state: ClusterState):
+    assert state.remove_pod("default", "p", "uid-default-p")
+    assert not state.remove_pod("default", "p", "uid-default-p")
+    assert free(state) == {"a": 8, "b": 8}
+
+
+def test_a_late_deletion_does_not_drop_the_successor_of_the_same_name(state: ClusterState):
+    state.set_pod(gpu_pod("p", gpus=2, node="b", uid="second"))
+    assert not state.remove_pod("default", "p", "uid-default-p")
+    assert free(state) == {"a": 8, "b": 6}
+
+
+def test_a_pod_waits_until_it_is_bound(state: ClusterState):
+    waiting = gpu_pod("q", gpus=8, phase="Pending")
+    state.set_pod(waiting)
+    assert (state.waiting_pods(), free(state)) == ((read_pod(waiting),), {"a": 4, "b": 8})
+    state.set_pod(gpu_pod("q", gpus=8, node="b"))
+    assert (state.waiting_pods(), free(state)) == ((), {"a": 4, "b": 0})
+
+
+def test_a_pod_is_remembered_for_a_node_that_comes_later(state: ClusterState):
+    state.set_pod(gpu_pod("q", gpus=8, node="c"))
+    assert free(state) == {"a": 4, "b": 8}
+    state.set_node(gpu_node("c"))
+    assert free(state) == {"a": 4, "b": 8, "c": 0}
+
+
+def test_a_node_that_is_deleted_leaves_the_inventory(state: ClusterState):
+    assert state.remove_node("a")
+    assert not state.remove_node("a")
+    assert free(state) == {"b": 8}
+
+
+def test_a_broken_object_leaves_what_was_known(state: ClusterState):
+    broken = deepcopy(gpu_node("a"))
+    broken["status"]["allocatable"]["nvidia.com/gpu"] = "many"
+    with pytest.raises(InventoryError, match=r"node a: nvidia\.com/gpu: 'many' is no Kubernetes"):
+        state.set_node(broken)
+    assert free(state) == {"a": 4, "b": 8}
+
+
+def test_complete_lists_drop_what_they_do_not_hold(state: ClusterState):
+    assert not state.replace([gpu_node("b"), gpu_node("a")], [gpu_pod("p", gpus=4, node="a")])
+    assert state.replace([gpu_node("a"), gpu_node("c")], [gpu_pod("q", gpus=1, node="c")])
+    assert free(state) == {"a": 8, "c": 7}

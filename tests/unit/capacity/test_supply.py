@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+from cluster_objects import A100_LABELS, gpu_node, gpu_pod
+from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.inventory import Inventory, inventory
+from deepseek_operator.capacity.supply import supply, supply_digest
+from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.planner.request import GpuPool, Supply
+
+H100, A100 = gpu("h100-sxm5-80gb"), gpu("a100-sxm4-80gb")
+NODES = [
+    gpu_node("h100-1", more_labels={"pool": "gold"}),
+    gpu_node("h100-2"),
+    gpu_node("h100-3", gpus=4),
+    gpu_node("h100-4", unschedulable=True),
+    gpu_node("h100-5", allocatable={"nvidia.com/gpu": "32"}, more_labels={"nvidia.com/gpu.replicas": "4"}),
+    gpu_node("a100-1", labels=A100_LABELS, taints=({"key": "team", "value": "ml", "effect": "NoSchedule"},)),
+    gpu_node("cpu-1", labels={}, allocatable={"cpu": "8"}),
+]
+
+
+def inventory_of(nodes: list[dict[str, Any]], pods: tuple[dict[str, Any], ...] = ()) -> Inventory:
+    return inventory([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
+
+
+def pool(which: str, *sizes: tuple[int, int]) -> GpuPool:
+    row = gpu(which)
+    assert row.usable_memory_bytes is not None
+    return GpuPool(gpu=row, usable_memory_bytes=row.usable_memory_bytes, nodes_by_gpu_count=sizes)
+
+
+def test_supply_counts_whole_gpus_on_nodes_that_take_our_pods():
+    assert supply(inventory_of(NODES)) == Supply(pools=(pool("h100-sxm5-80gb", (4, 1), (8, 2)),))
+
+
+def test_tolerations_open_tainted_nodes_and_pools_are_sorted_by_id():
+    tolerations = [{"key": "team", "operator": "Exists"}]
+    assert supply(inventory_of(NODES), tolerations=tolerations) == Supply(
+        pools=(pool("a100-sxm4-80gb", (8, 1)), pool("h100-sxm5-80gb", (4, 1), (8, 2)))
+    )
+
+
+def test_a_node_selector_narrows_the_supply():
+    assert supply(inventory_of(NODES), {"pool": "gold"}) == Supply(pools=(pool("h100-sxm5-80gb", (8, 1)),))
+
+
+def test_only_allowed_products_are_supplied():
+    tolerations = [{"operator": "Exists"}]
+    assert supply(inventory_of(NODES), None, tolerations, ["a100-sxm4-80gb"]) == Supply(
+        pools=(pool("a100-sxm4-80gb", (8, 1)),)
+    )
+
+
+def test_what_runs_today_does_not_change_the_supply():
+    busy = tuple(gpu_pod(f"p{index}", gpus=8, node=f"h100-{index}") for index in range(1, 4))
+    assert supply(inventory_of(NODES, busy)) == supply(inventory_of(NODES))
+
+
+def test_a_pool_carries_the_smallest_memory_of_its_nodes():
+    smaller = gpu_node("h100-0", more_labels={"nvidia.com/gpu.memory": "77000"})
+    (found,) = supply(inventory_of([*NODES[:2], smaller])).pools
+    assert found == GpuPool(gpu=H100, usable_memory_bytes=usable_bytes_from_label(77000), nodes_by_gpu_count=((8, 3),))
+
+
+def test_an_empty_cluster_supplies_nothing():
+    assert supply(inventory_of([])) == Supply(pools=())
+
+
+def test_the_digest_ignores_names_and_load_and_follows_sizes_products_and_memory():
+    base = supply_digest(supply(inventory_of(NODES[:2])))
+    renamed = [gpu_node("x", more_labels={"pool": "silver"}), gpu_node("y")]
+    assert supply_digest(supply(inventory_of(renamed, (gpu_pod("p", gpus=8, node="x"),)))) == base
+    others = [
+        NODES[:1],
+        NODES[:3],
+        [NODES[0], gpu_node("y", gpus=4)],
+        [NODES[0], gpu_node("y", labels=A100_LABELS)],
+        [NODES[0], gpu_node("y", more_labels={"nvidia.com/gpu.memory": "77000"})],
+        [],
+    ]
+    digests = [supply_digest(supply(inventory_of(nodes))) for nodes in others]
+    assert len({base, *digests}) == len(others) + 1
