@@ -3,7 +3,8 @@
     python hack/fit_roofline.py serving_measurements.csv
 
 The CSV has one measured point a row (model, gpu, engine, precision, input_tokens, output_tokens, concurrency, tp, pp,
-attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms): InferenceX runs as collected in aiconfigurator-core 0.12.0 (Apache-2.0).
+attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms): InferenceX runs as collected in aiconfigurator-core 0.12.0, which is
+licensed under Apache-2.0.
 Only models whose public config is written down below are used. Coefficients are non-negative and minimise the squared
 relative error (coordinate descent); each reported error is a median over the points.
 """

@@ -1,0 +1,147 @@
+"""Everything that could be tried on one pool: quantization rungs times legal splits that its nodes can hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.hardware import Rung
+from deepseek_operator.planner.parallelism import illegal, legal_tensors
+from deepseek_operator.planner.request import GpuPool, PlanRequest
+from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.topology import (
+    is_geforce,
+    most_tensor,
+    nodes_per_replica,
+    replicas_held,
+)
+
+SINGLE_GPU = Parallelism()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to run one replica on a pool.
+
+    Args:
+        nodes: nodes that one replica spans.
+        most_replicas: replicas that both the request and the pool's nodes allow, 1 or more.
+    """
+
+    pool: GpuPool
+    split: Parallelism
+    rung: Rung
+    nodes: int
+    most_replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exclusion:
+    """Why one candidate, or a whole pool, is not used: the limit and its numbers, as one sentence.
+
+    Args:
+        shortfall: needed over available for the broken limit (1.1 needs a tenth more); infinite when no number would
+            help.
+    """
+
+    gpu: str
+    split: Parallelism
+    quantization: str
+    reason: InfeasibleReason
+    detail: str
+    shortfall: float = math.inf
+
+
+def is_named(request: PlanRequest, pool: GpuPool) -> bool:
+    """Whether the user wrote this product into ``hardware.gpus``."""
+    return pool.gpu.id in request.gpus
+
+
+def joins_gpus(request: PlanRequest, pool: GpuPool) -> bool:
+    """Whether a replica may span several GPUs of the pool.
+
+    GeForce boards are joined only when the request names the product or pins a split. A stated policy: GeForce
+    boards of the 40 and 50 series have no link of their own, their driver offers no peer-to-peer copies, and its
+    licence excludes data centres (NVIDIA Driver License Agreement, section 2.8).
+    """
+    return not is_geforce(pool.gpu) or is_named(request, pool) or _pins_split(request)
+
+
+def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Candidate], list[Exclusion]]:
+    """Return what is worth estimating on a pool with one quantization, and what was ruled out before.
+
+    Tensor parallelism fills a node before pipeline stages leave it; what the user pins is the only value tried.
+    """
+    found: list[Candidate] = []
+    excluded: list[Exclusion] = []
+    for split in _splits(request, pool, rung):
+        broken = illegal(request.model, split, block_quantized=rung.keeps_blocks)
+        if broken:
+            excluded.append(_excluded(pool, split, rung, f"{split}: {broken}"))
+            continue
+        nodes = nodes_per_replica(pool, split)
+        if nodes == 0:
+            excluded.append(_excluded(pool, split, rung, _no_room(pool, split)))
+            continue
+        found.append(
+            Candidate(
+                pool=pool,
+                split=split,
+                rung=rung,
+                nodes=nodes,
+                most_replicas=min(request.max_replicas, replicas_held(pool, split)),
+            )
+        )
+    return found, excluded
+
+
+def _pins_split(request: PlanRequest) -> bool:
+    pinned = request.parallelism
+    return any(value is not None and value > 1 for value in (pinned.tensor, pinned.pipeline, pinned.data))
+
+
+def _splits(request: PlanRequest, pool: GpuPool, rung: Rung) -> list[Parallelism]:
+    """Every split to consider, smallest world first; legality of pinned values is judged by the caller."""
+    pinned = request.parallelism
+    data, expert = pinned.data or 1, bool(pinned.expert)
+    if not joins_gpus(request, pool):
+        return [SINGLE_GPU]
+    if pinned.tensor is not None:
+        tensors: tuple[int, ...] = (pinned.tensor,)
+    else:
+        legal = legal_tensors(request.model, data=data, expert=expert, block_quantized=rung.keeps_blocks)
+        tensors = tuple(tensor for tensor in legal if tensor <= most_tensor(pool))
+    filling = {max((tensor for tensor in tensors if tensor <= gpus), default=0) for gpus, _ in pool.nodes_by_gpu_count}
+    splits = {
+        Parallelism(tensor=tensor, pipeline=pipeline, data=data, expert=expert)
+        for tensor in tensors
+        for pipeline in _pipelines(request, pool, tensor, data, fills=tensor in filling)
+    }
+    return sorted(splits, key=lambda split: (split.world_size, split))
+
+
+def _pipelines(request: PlanRequest, pool: GpuPool, tensor: int, data: int, *, fills: bool) -> range | tuple[int]:
+    """Pipeline sizes for one tensor size: inside a node; beyond it only when the tensor size fills some node."""
+    if request.parallelism.pipeline is not None:
+        return (request.parallelism.pipeline,)
+    gpus = pool.total_gpus if fills else pool.largest_node
+    return range(1, min(max(1, gpus // (tensor * data)), request.model.num_layers) + 1)
+
+
+def _no_room(pool: GpuPool, split: Parallelism) -> str:
+    shapes = " and ".join(f"{nodes} x {count} GPUs" for count, nodes in pool.nodes_by_gpu_count)
+    return (
+        f"{split} needs {split.world_size} x {pool.gpu.id} with {split.tensor} in each node; the nodes have "
+        f"{shapes or 'none'}"
+    )
+
+
+def _excluded(pool: GpuPool, split: Parallelism, rung: Rung, detail: str) -> Exclusion:
+    return Exclusion(
+        gpu=pool.gpu.id,
+        split=split,
+        quantization=rung.name,
+        reason=InfeasibleReason.SPLIT_ILLEGAL,
+        detail=detail,
+    )

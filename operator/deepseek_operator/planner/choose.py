@@ -1,0 +1,126 @@
+"""The search: the cheapest way to serve the demand on each pool, and over all pools."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from deepseek_operator.catalog.quantizations import NATIVE
+from deepseek_operator.planner.candidates import SINGLE_GPU, Exclusion, candidates, is_named
+from deepseek_operator.planner.feasibility import Choice, fewest_replicas
+from deepseek_operator.planner.hardware import Rung, refusal, rungs
+from deepseek_operator.planner.request import GpuPool, PlanRequest, Supply
+from deepseek_operator.planner.result import InfeasibleReason
+
+_HOW_FAR = (
+    InfeasibleReason.NO_SUCH_GPU,
+    InfeasibleReason.QUANTIZATION_UNAVAILABLE,
+    InfeasibleReason.SPLIT_ILLEGAL,
+    InfeasibleReason.MEMORY_INSUFFICIENT,
+    InfeasibleReason.SLA_UNREACHABLE,
+    InfeasibleReason.BUDGET_EXCEEDED,
+)
+"""Order in which a candidate meets the limits: the later one is met, the nearer it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolAnswer:
+    """What one pool can do: its best choice, or the exclusion that came nearest.
+
+    Args:
+        nearest: the exclusion that came nearest; None only when nothing was excluded.
+        simpler: the largest smaller split that failed, to explain why the choice is not smaller.
+    """
+
+    pool: GpuPool
+    best: Choice | None
+    nearest: Exclusion | None
+    simpler: Exclusion | None
+
+
+def answers(request: PlanRequest, supply: Supply) -> list[PoolAnswer]:
+    """Return each allowed pool's answer: pools with a choice first, best first, then the others by name."""
+    found = [
+        answer_of_pool(request, pool)
+        for pool in supply.pools
+        if pool.total_gpus > 0 and (not request.gpus or is_named(request, pool))
+    ]
+    chosen = sorted((answer for answer in found if answer.best), key=_rank)
+    rest = sorted(
+        (answer for answer in found if not answer.best),
+        key=_distance,
+    )
+    return chosen + rest
+
+
+def answer_of_pool(request: PlanRequest, pool: GpuPool) -> PoolAnswer:
+    """Return the best choice of one pool by the objective, with what was excluded on the way."""
+    refused = refusal(request, pool)
+    if refused is not None:
+        return PoolAnswer(pool=pool, best=None, nearest=_pool_exclusion(pool, refused[0], refused[1]), simpler=None)
+    allowed, unavailable = rungs(request, pool.gpu)
+    exclusions = [_pool_exclusion(pool, InfeasibleReason.QUANTIZATION_UNAVAILABLE, detail) for detail in unavailable]
+    best: Choice | None = None
+    for rung in allowed:
+        choice, failed = _search(request, pool, rung, best)
+        exclusions += failed
+        if choice is not None and (best is None or choice.rank < best.rank):
+            best = choice
+    nearest = max(exclusions, key=_nearness, default=None)
+    return PoolAnswer(pool=pool, best=best, nearest=nearest, simpler=_simpler(best, exclusions))
+
+
+def how_far(exclusion: Exclusion | None) -> int:
+    """Return how many limits an excluded candidate had passed."""
+    return -1 if exclusion is None else _HOW_FAR.index(exclusion.reason)
+
+
+def _search(
+    request: PlanRequest, pool: GpuPool, rung: Rung, best: Choice | None
+) -> tuple[Choice | None, list[Exclusion]]:
+    """Try the splits smallest first; one that needs more GPUs than the best so far cannot win and is skipped."""
+    tried, exclusions = candidates(request, pool, rung)
+    for candidate in tried:
+        if best is not None and candidate.split.world_size > best.gpus:
+            break
+        outcome = fewest_replicas(request, candidate)
+        if isinstance(outcome, Exclusion):
+            exclusions.append(outcome)
+        elif best is None or outcome.rank < best.rank:
+            best = outcome
+    return best, exclusions
+
+
+def _simpler(best: Choice | None, exclusions: list[Exclusion]) -> Exclusion | None:
+    if best is None:
+        return None
+    smaller = [
+        exclusion
+        for exclusion in exclusions
+        if exclusion.reason in {InfeasibleReason.MEMORY_INSUFFICIENT, InfeasibleReason.SLA_UNREACHABLE}
+        and exclusion.quantization == best.candidate.rung.name
+        and exclusion.split.world_size < best.candidate.split.world_size
+    ]
+    return max(smaller, key=_nearness, default=None)
+
+
+def _nearness(exclusion: Exclusion) -> tuple[float, ...]:
+    """Sort key: the later the broken limit the nearer, then the smaller shortfall, then the smaller, simpler split."""
+    split = exclusion.split
+    native = exclusion.quantization == NATIVE
+    return how_far(exclusion), -exclusion.shortfall, native, -split.world_size, -split.pipeline
+
+
+def _distance(answer: PoolAnswer) -> tuple[object, ...]:
+    nearest = answer.nearest
+    shortfall = math.inf if nearest is None else nearest.shortfall
+    return -how_far(nearest), shortfall, answer.pool.gpu.id, answer.pool.nodes_by_gpu_count
+
+
+def _rank(answer: PoolAnswer) -> tuple[object, ...]:
+    assert answer.best is not None  # noqa: S101 (callers sort answers with a choice)
+    return answer.best.rank
+
+
+def _pool_exclusion(pool: GpuPool, reason: InfeasibleReason, detail: str) -> Exclusion:
+    return Exclusion(gpu=pool.gpu.id, split=SINGLE_GPU, quantization=NATIVE, reason=reason, detail=detail)

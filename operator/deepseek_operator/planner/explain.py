@@ -1,0 +1,164 @@
+"""Why this plan: at most eight plain sentences with the numbers that decided."""
+
+from __future__ import annotations
+
+from deepseek_operator.planner.choose import PoolAnswer
+from deepseek_operator.planner.demand import tokens_in_flight
+from deepseek_operator.planner.feasibility import Choice, label
+from deepseek_operator.planner.request import PlanRequest, Quality
+from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.sizing import default_utilization_percent
+from deepseek_operator.planner.topology import has_fast_link, is_geforce
+from deepseek_operator.units import format_gib, format_tokens, format_usd
+
+MOST_REASONS = 8
+
+GEFORCE_CAUTION = "NVIDIA's driver licence excludes GeForce software from data centres (section 2.8)"
+"""Source: NVIDIA Driver License Agreement, section 2.8; before it License For Customer Use of NVIDIA GeForce Software,
+section 2.1.3 "No Datacenter Deployment"."""
+
+
+def reasons(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer]) -> tuple[str, ...]:
+    """Return why the best choice of ``answer`` won, most deciding first.
+
+    Args:
+        request: the question.
+        answer: the winning pool.
+        others: all other pools, best first.
+    """
+    best = answer.best
+    if best is None:
+        return ()
+    sentences = [
+        _why_cheapest(best, others),
+        _why_it_fits(request, best),
+        _why_the_cache_is_enough(request, best),
+        _why_not_smaller(answer),
+        _why_this_split(best),
+        _why_the_service_level_holds(request, best),
+        _why_this_precision(request, best),
+        _cautions(best),
+    ]
+    return tuple(sentence for sentence in sentences if sentence)[:MOST_REASONS]
+
+
+def cost_text(choice: Choice) -> str:
+    """Return what a choice costs, for people; products without a price show the marked reference price."""
+    price = choice.cost_per_hour_usd
+    if price is not None:
+        return f"{format_usd(price)} USD per hour"
+    reference = choice.ranking_cost
+    if not reference.is_finite():
+        return "no known price"
+    return f"no known price, ranked at a reference price of {format_usd(reference)} USD per hour"
+
+
+def replicas_text(choice: Choice) -> str:
+    """Return a choice as people name it, such as ``2 replicas of 4 x l40s (TP4)``."""
+    text = label(choice.candidate)
+    return text if choice.replicas == 1 else f"{choice.replicas} replicas of {text}"
+
+
+def _why_cheapest(best: Choice, others: list[PoolAnswer]) -> str:
+    """Name the price and the next best product."""
+    start = f"{replicas_text(best)} is the cheapest that serves the demand: {cost_text(best)}"
+    second = next((answer.best for answer in others if answer.best is not None), None)
+    if second is not None:
+        return f"{start}; the next best is {replicas_text(second)}: {cost_text(second)}."
+    return f"{start}; no other product of the supply serves it." if others else f"{start}."
+
+
+def _why_it_fits(request: PlanRequest, best: Choice) -> str:
+    rank = best.estimate.worst_rank
+    overhead = rank.activations_bytes + rank.non_torch_bytes + rank.cuda_graph_bytes
+    utilization = best.estimate.settings.gpu_memory_utilization_percent
+    default = default_utilization_percent(best.estimate.settings.release)
+    note = (
+        f" The utilization is below the engine's default of {default} %, because driver and NCCL hold the rest."
+        if request.gpu_memory_utilization_percent is None and utilization < default
+        else ""
+    )
+    return (
+        f"Each GPU may use {format_gib(rank.budget_bytes)} ({utilization} % of {format_gib(rank.total_bytes)}): "
+        f"{format_gib(rank.weights_bytes)} for weights, {format_gib(overhead)} for activations and overhead, "
+        f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}"
+    )
+
+
+def _why_the_cache_is_enough(request: PlanRequest, best: Choice) -> str:
+    memory, workload = best.estimate, request.workload
+    needed = tokens_in_flight(workload, best.requests)
+    plural = "s" if best.requests > 1 else ""
+    per_request = workload.input_tokens + workload.output_tokens
+    return (
+        f"The KV cache of a replica holds {format_tokens(memory.kv_cache_tokens)} "
+        f"(± {memory.kv_cache_error_percent} %); {best.requests} request{plural} at once of "
+        f"{format_tokens(per_request)} need {format_tokens(needed)}, the longest alone"
+        f" {format_tokens(workload.max_context_tokens)}."
+    )
+
+
+def _why_not_smaller(answer: PoolAnswer) -> str:
+    simpler = answer.simpler
+    if simpler is None:
+        return ""
+    kind = "does not fit" if simpler.reason is InfeasibleReason.MEMORY_INSUFFICIENT else "is not enough"
+    return f"A smaller split {kind}: {simpler.detail}."
+
+
+def _why_this_split(best: Choice) -> str:
+    split, gpu = best.candidate.split, best.candidate.pool.gpu
+    if split.world_size == 1:
+        return "One GPU holds a whole replica, so nothing is split."
+    where = "one node" if best.candidate.nodes == 1 else f"{best.candidate.nodes} nodes"
+    if has_fast_link(gpu):
+        link = f"joined by {gpu.link_kind} inside a node"
+    else:
+        link = "joined by PCIe, where a tensor-parallel group above 4 is planned only when it is pinned"
+    stages = f", {split.pipeline} pipeline stages" if split.pipeline > 1 else ""
+    return (
+        f"{split}: {split.tensor} GPU{'s' if split.tensor > 1 else ''} share every layer{stages}, on {where}, {link}."
+    )
+
+
+def _why_the_service_level_holds(request: PlanRequest, best: Choice) -> str:
+    sla, predicted = request.sla, best.predicted
+    if predicted is None:
+        return "Its speed is not predicted, because the catalogue lacks its bandwidth or matrix rate."
+    ttft_error = predicted.ttft_error_percent or predicted.error_percent
+    tpot_error = predicted.tpot_error_percent or predicted.error_percent
+    limits = (
+        ("", "")
+        if sla is None
+        else (f" of {sla.ttft_milliseconds:,} allowed", f" of {sla.tpot_milliseconds:,} allowed")
+    )
+    return (
+        f"Predicted at {best.requests} request{'s' if best.requests > 1 else ''} per replica "
+        f"({predicted.source.value}): TTFT {predicted.ttft_milliseconds:,} ms{limits[0]} (median error {ttft_error} %) "
+        f"and TPOT {predicted.tpot_milliseconds:,} ms{limits[1]} (median error {tpot_error} %); these are means, not "
+        "percentiles."
+    )
+
+
+def _why_this_precision(request: PlanRequest, best: Choice) -> str:
+    rung = best.candidate.rung
+    if request.quantization != "Auto":
+        return f"Quantization {rung.name} is what the request pins."
+    if rung.name != "Native":
+        return f"Quality {request.quality.value} allows {rung.name}, which makes the plan cheaper than Native."
+    if request.quality is not Quality.LOSSLESS:
+        return f"Quality {request.quality.value} would allow quantization, but it would not be cheaper."
+    return "The checkpoint runs as stored (Lossless)."
+
+
+def _cautions(best: Choice) -> str:
+    gpu, rung = best.candidate.pool.gpu, best.candidate.rung
+    notes = []
+    if rung.weight_only:
+        notes.append(
+            f"{gpu.id} has no native units for the stored precision, so weights are widened to 16 bits when they are "
+            "used (memory is saved, arithmetic is not)"
+        )
+    if is_geforce(gpu):
+        notes.append(GEFORCE_CAUTION)
+    return f"Note: {'; '.join(notes)}." if notes else ""

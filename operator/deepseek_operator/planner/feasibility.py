@@ -1,0 +1,157 @@
+"""Does one candidate serve the demand: memory first, then the service level, then the limits of the owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from deepseek_operator.memory.estimate import MemoryEstimate
+from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.candidates import Candidate, Exclusion
+from deepseek_operator.planner.demand import requests_for_rate, share
+from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
+from deepseek_operator.planner.price import cost, ranking_price
+from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.sizing import predict_speed, size_memory
+from deepseek_operator.units import ceil_div
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A candidate that serves the demand with so many replicas.
+
+    Args:
+        requests: requests in flight in the busiest replica.
+    """
+
+    candidate: Candidate
+    replicas: int
+    requests: int
+    estimate: MemoryEstimate
+    predicted: Prediction | None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all replicas."""
+        return self.replicas * self.candidate.split.world_size
+
+    @property
+    def cost_per_hour_usd(self) -> Decimal | None:
+        """Cost of all replicas; None when the product has no known price."""
+        return cost(self.candidate.pool.gpu, self.gpus)
+
+    @property
+    def ranking_cost(self) -> Decimal:
+        """What the objective compares: the cost, or the reference cost of a product without a price."""
+        return ranking_price(self.candidate.pool.gpu) * self.gpus
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Sort key of the objective: cheapest, fewest GPUs, mildest quantization, simplest split, then by name."""
+        split, pool = self.candidate.split, self.candidate.pool
+        return (
+            self.ranking_cost,
+            self.gpus,
+            self.candidate.rung.order,
+            self.candidate.nodes,
+            split.pipeline,
+            split.data,
+            split.expert,
+            split.tensor,
+            pool.gpu.id,
+            pool.usable_memory_bytes,
+            pool.nodes_by_gpu_count,
+        )
+
+
+def fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Exclusion:
+    """Return the candidate with the fewest replicas that serve the demand, or the limit that even the most break.
+
+    More replicas never serve less: each gets a smaller share, so the number is found by bisection.
+    """
+    enough = check(request, candidate, candidate.most_replicas)
+    if isinstance(enough, Exclusion):
+        return enough
+    broken = owner_limit(request, candidate)
+    if broken is not None:
+        return _excluded(candidate, InfeasibleReason.BUDGET_EXCEEDED, broken)
+    low = 1
+    while low < enough.replicas:
+        middle = (low + enough.replicas) // 2
+        outcome = check(request, candidate, middle)
+        if isinstance(outcome, Exclusion):
+            low = middle + 1
+        else:
+            enough = outcome
+    return enough
+
+
+def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice | Exclusion:
+    """Return the candidate as a choice when so many replicas of it serve the demand, else the first broken limit."""
+    requests = _requests_per_replica(request, candidate, replicas)
+    if requests is None:
+        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, _cannot_keep_up(request, replicas))
+    per_engine = ceil_div(requests, candidate.split.data)
+    if request.max_num_seqs is not None and per_engine > request.max_num_seqs:
+        broken = Broken(
+            detail=(
+                f"max_num_seqs is set to {request.max_num_seqs}, and {per_engine} requests at once are to be served by "
+                f"each engine of {replicas} replica{'s' if replicas > 1 else ''}"
+            ),
+            shortfall=per_engine / request.max_num_seqs,
+        )
+        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, broken)
+    memory = size_memory(request, candidate, requests)
+    limit = memory_limit(request, memory, requests)
+    if limit is not None:
+        return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
+    predicted = predict_speed(request, candidate, memory, requests)
+    limit = service_level_limit(request, predicted)
+    if limit is not None:
+        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, limit)
+    return Choice(candidate=candidate, replicas=replicas, requests=requests, estimate=memory, predicted=predicted)
+
+
+def label(candidate: Candidate) -> str:
+    """Return a candidate as people name it, such as ``4 x h100-sxm5-80gb (TP4)``."""
+    rung = "" if candidate.rung.name == "Native" else f", {candidate.rung.name}"
+    split = "" if candidate.split.world_size == 1 and not rung else f" ({candidate.split}{rung})"
+    return f"{candidate.split.world_size} x {candidate.pool.gpu.id}{split}"
+
+
+def _excluded(candidate: Candidate, reason: InfeasibleReason, broken: Broken) -> Exclusion:
+    return Exclusion(
+        gpu=candidate.pool.gpu.id,
+        split=candidate.split,
+        quantization=candidate.rung.name,
+        reason=reason,
+        detail=f"{label(candidate)}: {broken.detail}",
+        shortfall=broken.shortfall,
+    )
+
+
+def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: int) -> int | None:
+    """Requests in flight in the busiest replica; None when it cannot keep up with the arrival rate."""
+    workload = request.workload
+    if workload.concurrency is not None:
+        return share(workload.concurrency, replicas)
+    if workload.requests_per_minute is None:
+        return 1
+    memory = size_memory(request, candidate, 1)
+    return requests_for_rate(
+        workload.requests_per_minute,
+        replicas,
+        workload.output_tokens,
+        lambda requests: predict_speed(request, candidate, memory, requests),
+    )
+
+
+def _cannot_keep_up(request: PlanRequest, replicas: int) -> Broken:
+    many = f"{replicas} replica{'s' if replicas > 1 else ''}"
+    return Broken(
+        detail=(
+            f"{many} cannot keep up with {request.workload.requests_per_minute:,} requests per minute, or the speed of "
+            "the GPU is not known"
+        )
+    )

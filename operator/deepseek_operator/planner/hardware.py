@@ -1,0 +1,139 @@
+"""Which products can run a model at all, and in which precisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.quantizations import (
+    NATIVE,
+    Quantization,
+    quantization,
+    quantizations,
+    required_formats,
+    runs_on,
+)
+from deepseek_operator.catalog.shapes import LatentAttention, ModelShape, StoredPrecision
+from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality
+from deepseek_operator.planner.result import InfeasibleReason
+
+AUTO = "Auto"
+
+SPARSE_ATTENTION_CAPABILITY = 9
+"""Lowest major compute capability with a sparse-attention backend (DeepSeek-V3.2).
+
+Source: vLLM 0.32.0 backend gates: FlashMLA sparse on 9.0 and 10.x, FlashInfer on 12.x, none on 7.x and 8.x.
+"""
+
+_STORED_BYTES = {
+    StoredPrecision.FLOAT32: 2.0,  # loaded in half precision
+    StoredPrecision.BFLOAT16: 2.0,
+    StoredPrecision.FLOAT16: 2.0,
+    StoredPrecision.FP8_BLOCK: 1.0,
+}
+_QUALITIES = tuple(Quality)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One precision on one product.
+
+    Args:
+        order: position in the ladder, 0 is the mildest.
+        keeps_blocks: whether weights keep the checkpoint's scale blocks, which a split must not cut.
+        weight_only: whether weights are widened to 16 bits for arithmetic, because the product lacks the units.
+        multiply_bits: bits per operand of the matrix units that are used.
+        bytes_per_parameter: stored bytes per quantizable weight, scales included.
+    """
+
+    name: str
+    order: int
+    keeps_blocks: bool
+    weight_only: bool
+    multiply_bits: int
+    bytes_per_parameter: float
+
+
+def refusal(request: PlanRequest, pool: GpuPool) -> tuple[InfeasibleReason, str] | None:
+    """Return why a product cannot run the model whatever the split, or None when it can.
+
+    Memory that is shared with the processor or not known, vendors without upstream engine support, and attention
+    kernels that do not exist are refused.
+    """
+    gpu = pool.gpu
+    if gpu.unified_memory:
+        return (
+            InfeasibleReason.NO_SUCH_GPU,
+            f"{gpu.id} shares its memory with the processor, so how much the engine gets is not known in advance",
+        )
+    if pool.usable_memory_bytes <= 0:
+        return InfeasibleReason.NO_SUCH_GPU, f"the memory of {gpu.id} is not known"
+    if gpu.vendor not in {"nvidia", "amd"}:
+        return (
+            InfeasibleReason.NO_SUCH_GPU,
+            f"{gpu.id} ({gpu.vendor}) needs an engine plugin that this release does not plan or deploy",
+        )
+    if not gpu.formats:
+        return InfeasibleReason.NO_SUCH_GPU, f"which precisions the engine runs on {gpu.id} is not known"
+    if _is_sparse(request.model) and gpu.compute_capability is not None:
+        major, minor = gpu.compute_capability
+        if major < SPARSE_ATTENTION_CAPABILITY:
+            return (
+                InfeasibleReason.NO_SUCH_GPU,
+                f"sparse attention of this model has no kernel on {gpu.id} (compute capability {major}.{minor}); it "
+                f"needs {SPARSE_ATTENTION_CAPABILITY}.0 or newer",
+            )
+    return None
+
+
+def rungs(request: PlanRequest, gpu: Gpu) -> tuple[list[Rung], list[str]]:
+    """Return the precisions to try on a product, mildest first, and a sentence for each that it cannot run.
+
+    ``Auto`` tries the rungs of the allowed quality class that the engine makes while loading. A rung that needs a
+    quantized checkpoint is tried only when the request pins it, because only the user can name that checkpoint.
+    """
+    pinned = request.quantization
+    wanted = _allowed(request.quality) if pinned == AUTO else [quantization(pinned)]
+    found: list[Rung] = []
+    unavailable: list[str] = []
+    for rung in wanted:
+        stored = request.model.stored_precision
+        if runs_on(gpu, rung, stored):
+            found.append(_rung(rung, request.model, gpu))
+        else:
+            formats = " or ".join(sorted(required_formats(rung, stored)))
+            unavailable.append(f"{gpu.id} cannot run {rung.name} (it would need {formats})")
+    return found, unavailable
+
+
+def _allowed(quality: Quality) -> list[Quantization]:
+    within = _QUALITIES[: _QUALITIES.index(quality) + 1]
+    return [rung for rung in quantizations() if Quality(rung.quality) in within and not rung.needs_checkpoint]
+
+
+def _rung(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
+    order = [known.name for known in quantizations()].index(rung.name)
+    common: dict[str, Any] = {"name": rung.name, "order": order}
+    if rung.name == NATIVE:
+        in_fp8 = shape.stored_precision is StoredPrecision.FP8_BLOCK
+        weight_only = in_fp8 and "fp8-w8a8" not in gpu.formats
+        return Rung(
+            **common,
+            keeps_blocks=in_fp8,
+            weight_only=weight_only,
+            multiply_bits=8 if in_fp8 and not weight_only else 16,
+            bytes_per_parameter=_STORED_BYTES[shape.stored_precision],
+        )
+    weight_only = not rung.native_formats & gpu.formats
+    return Rung(
+        **common,
+        keeps_blocks=False,
+        weight_only=weight_only,
+        multiply_bits=16 if weight_only else rung.weight_bits,
+        bytes_per_parameter=float(rung.bits_per_weight or 16) / 8,
+    )
+
+
+def _is_sparse(shape: ModelShape) -> bool:
+    return isinstance(shape.attention, LatentAttention) and shape.attention.index_topk > 0

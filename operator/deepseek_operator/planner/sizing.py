@@ -1,0 +1,105 @@
+"""What the engine of one replica is told, and the memory that follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
+from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
+from deepseek_operator.performance.features import Precision, ServingPoint
+from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.performance.roofline import matrix_tflops, predict
+from deepseek_operator.planner.candidates import Candidate
+from deepseek_operator.planner.demand import batch_limit
+from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.units import ceil_div
+
+MOST_UTILIZATION_STEPS = 10
+"""Percentage points by which an unpinned memory utilization may be lowered below the engine's default."""
+
+_cached_estimate = lru_cache(maxsize=8192)(estimate)
+
+
+def size_memory(request: PlanRequest, candidate: Candidate, requests: int) -> MemoryEstimate:
+    """Return the memory of one replica for so many requests at once.
+
+    The engine's default memory utilization is lowered, unless it is pinned, when driver and NCCL hold so much that the
+    engine would refuse to start with it.
+
+    Args:
+        request: the question.
+        candidate: GPUs, split and precision.
+        requests: planned requests in flight in the replica, 1 or more.
+    """
+    settings = _settings(request, candidate, requests)
+    memory = _estimate(request, candidate, settings)
+    if request.gpu_memory_utilization_percent is not None or not _asks_for_held_memory(memory):
+        return memory
+    for step in range(1, MOST_UTILIZATION_STEPS + 1):
+        percent = settings.gpu_memory_utilization_percent - step
+        lowered = _estimate(request, candidate, replace(settings, gpu_memory_utilization_percent=percent))
+        if not _asks_for_held_memory(lowered):
+            return lowered
+    return memory
+
+
+def predict_speed(
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int
+) -> Prediction | None:
+    """Return the speed of one replica with so many requests in flight; None when the product's rates are unknown."""
+    gpu, rung, workload = candidate.pool.gpu, candidate.rung, request.workload
+    tflops = matrix_tflops(gpu, rung.multiply_bits)
+    if tflops is None:
+        return None
+    return predict(
+        ServingPoint(
+            shape=request.model,
+            parallelism=candidate.split,
+            gpu=gpu,
+            precision=Precision(bytes_per_parameter=rung.bytes_per_parameter, tflops=tflops),
+            kv_bytes_per_token=float(memory.kv_cache_bytes_per_token * candidate.split.pipeline),
+            batch=requests,
+            input_tokens=workload.input_tokens,
+            output_tokens=workload.output_tokens,
+            nodes=candidate.nodes,
+        )
+    )
+
+
+def default_utilization_percent(release: str) -> int:
+    """Return the memory utilization that the engine release takes when it is told none."""
+    return engine_release(DEFAULT_ENGINE, release).gpu_memory_utilization_percent
+
+
+def _settings(request: PlanRequest, candidate: Candidate, requests: int) -> EngineSettings:
+    release = engine_release(DEFAULT_ENGINE, request.engine_release)
+    pool = candidate.pool
+    limits = release.default_batch_limits(pool.usable_memory_bytes, pool.gpu.id)
+    per_engine = ceil_div(requests, candidate.split.data)
+    return EngineSettings(
+        release=request.engine_release,
+        gpu_memory_utilization_percent=(
+            request.gpu_memory_utilization_percent or release.gpu_memory_utilization_percent
+        ),
+        max_model_len=request.workload.max_context_tokens,
+        max_num_seqs=batch_limit(request, per_engine, limits.max_num_seqs),
+        max_num_batched_tokens=request.max_num_batched_tokens or limits.max_num_batched_tokens,
+        kv_cache_dtype=request.kv_cache_dtype,
+        quantization=candidate.rung.name,
+    )
+
+
+def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettings) -> MemoryEstimate:
+    return _cached_estimate(
+        request.model,
+        candidate.split,
+        settings,
+        candidate.pool.usable_memory_bytes,
+        candidate.pool.gpu.compute_capability,
+    )
+
+
+def _asks_for_held_memory(memory: MemoryEstimate) -> bool:
+    """Whether the cache would do, and only the budget asks for memory that driver and NCCL hold."""
+    return bool(memory.limit) and memory.longest_context_tokens >= memory.settings.max_model_len
