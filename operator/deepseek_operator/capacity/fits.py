@@ -13,6 +13,9 @@ from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
 from deepseek_operator.units import ceil_div
 
+_NODES_SHOWN = 3
+"""Nodes that a sentence names; more would hide the point of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnPods:
@@ -100,7 +103,7 @@ def fits_now(
         if reason and not held:
             excluded[reason] += 1
         else:
-            free = held if reason else min(node.allocatable_gpus, node.free_gpus + held)
+            free = min(node.allocatable_gpus, held if reason else node.free_gpus + held)
             rooms.append(_Room(node.name, free, node.allocatable_gpus))
     count = count_in((room.free_gpus for room in rooms), request, plan.nodes_per_replica)
     fits = count >= replicas
@@ -155,13 +158,17 @@ def _limiting(plan: Plan, replicas: int, count: int, rooms: Sequence[_Room], exc
     need = f"needs {each}" if replicas == 1 else f"needs {replicas} times {each}"
     if not rooms:
         return f"{need}; no node with {plan.gpu} takes its pods{_left_out(excluded)}"
-    freest = min(rooms, key=lambda room: (-room.free_gpus, room.node))
-    there_is = f"the freest node {freest.node} has {freest.free_gpus} of {freest.allocatable_gpus}"
+    freest = sorted(rooms, key=lambda room: (-room.free_gpus, room.node))
+    if count:
+        shown = ", ".join(
+            f"{room.free_gpus} of {room.allocatable_gpus} free on {room.node}" for room in freest[:_NODES_SHOWN]
+        )
+        more = f" and on {len(rooms) - _NODES_SHOWN} more" if len(rooms) > _NODES_SHOWN else ""
+        return f"{need}; there is room for {count}: {shown}{more}{_left_out(excluded)}"
+    there_is = f"the freest node {freest[0].node} has {freest[0].free_gpus} of {freest[0].allocatable_gpus}"
     if plan.nodes_per_replica > 1:
         enough = sum(room.free_gpus >= gpus_per_node(plan) for room in rooms)
         there_is = f"{enough} {'node has' if enough == 1 else 'nodes have'} that many and {there_is}"
-    if count:
-        there_is = f"there is room for {count}, and {there_is}"
     return f"{need}; {there_is}{_left_out(excluded)}"
 
 

@@ -17,7 +17,7 @@ def inventory_of(nodes: list[dict[str, Any]], pods: list[dict[str, Any]]) -> Inv
     return inventory([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
 
 
-def two_nodes(*free: int) -> Inventory:
+def nodes_with_free(*free: int) -> Inventory:
     """Return the inventory of nodes of 8 H100 that have that many free."""
     nodes = [gpu_node(f"h100-{index}") for index in range(1, len(free) + 1)]
     pods = [
@@ -46,9 +46,15 @@ def two_nodes(*free: int) -> Inventory:
         ),
         pytest.param(
             4, 1, 3, (8, 3), 2,
-            "needs 3 times 4 free h100-sxm5-80gb on one node; there is room for 2, "
-            "and the freest node h100-1 has 8 of 8",
+            "needs 3 times 4 free h100-sxm5-80gb on one node; there is room for 2: "
+            "8 of 8 free on h100-1, 3 of 8 free on h100-2",
             id="what does fit is told",
+        ),
+        pytest.param(
+            8, 1, 9, (8, 7, 6, 5, 4), 1,
+            "needs 9 times 8 free h100-sxm5-80gb on one node; there is room for 1: "
+            "8 of 8 free on h100-1, 7 of 8 free on h100-2, 6 of 8 free on h100-3 and on 2 more",
+            id="a long list of nodes is cut",
         ),
         pytest.param(16, 2, 1, (8, 8), 1, "", id="a group on two nodes"),
         pytest.param(
@@ -67,7 +73,7 @@ def two_nodes(*free: int) -> Inventory:
     ],
 )  # fmt: skip
 def test_fits_now(gpus: int, nodes: int, replicas: int, free: tuple[int, ...], count: int, limiting: str):
-    answer = fits_now(plan_with(gpus=gpus, nodes=nodes), two_nodes(*free), replicas=replicas)
+    answer = fits_now(plan_with(gpus=gpus, nodes=nodes), nodes_with_free(*free), replicas=replicas)
     assert answer == FitsNow(fits=not limiting, count=count, needed=replicas, limiting=limiting)
 
 
@@ -116,6 +122,17 @@ def test_own_pods_are_added_back(node: dict[str, Any], pod: dict[str, Any], coun
     there = inventory_of([gpu_node("a", **node)], [gpu_pod("r1-0", node="a", **{"labels": OWN, **pod})])
     answer = fits_now(plan_with(gpus=8), there, own=OwnPods.of("default", "r1"))
     assert (answer.fits, answer.count) == (count == 1, count)
+
+
+def test_free_gpus_beside_an_own_pod_on_a_cordoned_node_do_not_count():
+    there = inventory_of([gpu_node("a", unschedulable=True)], [gpu_pod("r1-0", gpus=4, node="a", labels=OWN)])
+    assert fits_now(plan_with(gpus=4), there, own=OwnPods.of("default", "r1"), replicas=2).count == 1
+
+
+def test_slices_of_shared_gpus_that_own_pods_hold_are_no_gpus():
+    shared = gpu_node("a", allocatable={"nvidia.com/gpu": "32"}, more_labels={"nvidia.com/gpu.replicas": "4"})
+    there = inventory_of([shared], [gpu_pod("r1-0", gpus=8, node="a", labels=OWN)])
+    assert fits_now(plan_with(gpus=8), there, own=OwnPods.of("default", "r1")).count == 0
 
 
 def test_without_labels_no_pod_is_own():
