@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Annotated
 
 import typer
 
@@ -14,25 +11,17 @@ from deepseek_operator.catalog import gpus as gpu_catalog
 from deepseek_operator.catalog import hf_config
 from deepseek_operator.catalog import instances as instance_catalog
 from deepseek_operator.catalog import models as model_catalog
+from deepseek_operator.cli import output
 from deepseek_operator.units import format_gib
 
 app = typer.Typer(help="Show the facts that plans are made of, with their sources.", no_args_is_help=True)
 
 
-class OutputFormat(StrEnum):
-    """How to print."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to print.")]
 Row = Mapping[str, object]
 
 
 @app.command()
-def models(output: Output = OutputFormat.TABLE) -> None:
+def models(form: output.Output = output.OutputFormat.TABLE) -> None:
     """List the models that are known by name; JSON and YAML carry their config and where it was read."""
     plannable = frozenset(hf_config.supported_architectures())
     rows: list[Row] = [
@@ -55,11 +44,11 @@ def models(output: Output = OutputFormat.TABLE) -> None:
         "EVIDENCE": "evidenceGrade",
         "LICENSE": "license",
     }
-    _print(rows, columns, output)
+    _print(rows, columns, form)
 
 
 @app.command()
-def gpus(output: Output = OutputFormat.TABLE) -> None:
+def gpus(form: output.Output = output.OutputFormat.TABLE) -> None:
     """List the GPU products; a figure that is not known is left empty, never guessed."""
     rows = [_gpu_row(row) for row in gpu_catalog.gpus()]
     columns = {
@@ -73,11 +62,11 @@ def gpus(output: Output = OutputFormat.TABLE) -> None:
         "USD/h": "pricePerHourUsd",
         "SEEN": "priceAsOf",
     }
-    _print(rows, columns, output)
+    _print(rows, columns, form)
 
 
 @app.command()
-def instances(output: Output = OutputFormat.TABLE) -> None:
+def instances(form: output.Output = output.OutputFormat.TABLE) -> None:
     """List cloud instance types with their GPUs and the cheapest price seen."""
     rows: list[Row] = [
         {
@@ -107,7 +96,7 @@ def instances(output: Output = OutputFormat.TABLE) -> None:
         "USD/h": "pricePerHourUsd",
         "SEEN": "priceAsOf",
     }
-    _print(rows, columns, output)
+    _print(rows, columns, form)
 
 
 def _gpu_row(row: gpu_catalog.Gpu) -> Row:
@@ -141,35 +130,34 @@ def _gpu_row(row: gpu_catalog.Gpu) -> Row:
     }
 
 
-def _print(rows: Sequence[Row], columns: Mapping[str, str], output: OutputFormat) -> None:
-    if output is OutputFormat.JSON:
-        typer.echo(json.dumps({"items": rows}, indent=2, ensure_ascii=False))
-    elif output is OutputFormat.YAML:
-        import yaml  # here, because the other outputs do not need it
-
-        typer.echo(yaml.safe_dump({"items": [dict(row) for row in rows]}, sort_keys=False), nl=False)
-    else:
-        cells = [[_cell(row[key]) for key in columns.values()] for row in rows]
-        _print_table(list(columns), cells)
-
-
-def _print_table(header: list[str], cells: list[list[str]]) -> None:
-    """Print aligned columns: plain text into a pipe, a rich table on a terminal."""
-    if not sys.stdout.isatty():
-        widths = [max(len(line[index]) for line in [header, *cells]) for index in range(len(header))]
-        for line in [header, *cells]:
-            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            typer.echo("  ".join(padded).rstrip())
+def _print(rows: Sequence[Row], columns: Mapping[str, str], form: output.OutputFormat) -> None:
+    if form is not output.OutputFormat.TABLE:
+        output.write({"items": [dict(row) for row in rows]}, form)
         return
-    from rich.console import Console  # here, because only terminals need it
-    from rich.table import Table
+    cells = [[_cell(row[key]) for key in columns.values()] for row in rows]
+    if sys.stdout.isatty():
+        _print_for_people(list(columns), cells)
+    else:
+        _print_aligned([list(columns), *cells])
+
+
+def _print_for_people(header: list[str], cells: list[list[str]]) -> None:
+    from rich.table import Table  # here, because JSON, YAML and pipes do not need it
 
     table = Table(box=None, header_style="bold")
     for name in header:
         table.add_column(name, overflow="fold")
     for line in cells:
         table.add_row(*line)
-    Console().print(table)
+    output.console().print(table)
+
+
+def _print_aligned(lines: list[list[str]]) -> None:
+    """Print one line per row, never wrapped, so that grep and awk can read it."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(padded).rstrip())
 
 
 def _cell(value: object) -> str:
