@@ -31,6 +31,7 @@ from deepseek_operator.performance.features import (
     TTFT_TERMS,
     Precision,
     ServingPoint,
+    prefill_of,
     tpot_terms,
     ttft_terms,
 )
@@ -192,13 +193,13 @@ def main(path: str) -> None:
     }
     tpots = [tpot for _, _, tpot in points]
     ttfts = [ttft for _, ttft, _ in points]
-    tpot_rows = relative([tpot_terms(point) for point, _, _ in points], TPOT_TERMS, tpots)
+    tpot_rows = relative([tpot_terms(point, prefill_of(point)) for point, _, _ in points], TPOT_TERMS, tpots)
     tpot_weights = fit(tpot_rows, [0.0] * len(TPOT_TERMS))
     predicted = [
         sum(w * x for w, x in zip(tpot_weights, row, strict=True)) * truth
         for row, truth in zip(tpot_rows, tpots, strict=True)
     ]
-    first = [ttft_terms(point, tpot) for (point, _, _), tpot in zip(points, predicted, strict=True)]
+    first = [ttft_terms(point, prefill_of(point), tpot) for (point, _, _), tpot in zip(points, predicted, strict=True)]
     ttft_rows = relative(first, TTFT_TERMS, ttfts)
     for kind, names, rows in (("tpot", TPOT_TERMS, tpot_rows), ("ttft", TTFT_TERMS, ttft_rows)):
         floors = [PREFILL_FLOOR if name == "prefill_flops" else 0.0 for name in names]

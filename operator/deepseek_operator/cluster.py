@@ -21,15 +21,16 @@ from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.config import ConfigException
 
 from deepseek_operator.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, shortened
-
-FIELD_MANAGER = "deepseek-operator"
-"""Owner of every field that this product writes."""
+from deepseek_operator.resources.names import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 30
 """A single call; the API server itself gives up on a request after 60 s by default."""
 
 LIST_CHUNK_OBJECTS = 500
 """Objects per page of a list, the page size of kubectl."""
+
+UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
+"""Field selector of the pods that can hold GPUs."""
 
 MAX_CONNECTIONS = 32
 """Calls in flight at once; API servers queue fairly per user, so more would only wait there."""

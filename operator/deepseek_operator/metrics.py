@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from deepseek_operator.planner.result import Plan
+
 RECONCILE_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """From a reconcile that finds nothing to do up to an API server that answers slowly."""
 
@@ -19,6 +21,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._plans: dict[str, tuple[str, int, float]] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.reconcile_seconds = Histogram(
@@ -72,6 +75,24 @@ class Metrics:
             "1 while this process is the active operator, else 0.",
             registry=registry,
         )
+
+    def set_plan(self, uid: str, plan: Plan, replicas: int) -> None:
+        """Count the accepted plan of an object with so many replicas, in place of what was counted before."""
+        cost = float(plan.cost_per_hour_usd or 0) * replicas / max(1, plan.replicas)
+        planned = (plan.gpu, plan.gpus_per_replica * replicas, cost)
+        if self._plans.get(uid) == planned:
+            return
+        self.drop_plan(uid)
+        self._plans[uid] = planned
+        self.planned_gpus.labels(gpu=plan.gpu).inc(planned[1])
+        self.planned_cost.inc(cost)
+
+    def drop_plan(self, uid: str) -> None:
+        """Stop counting the plan of an object."""
+        gpu, gpus, cost = self._plans.pop(uid, ("", 0, 0.0))
+        if gpu:
+            self.planned_gpus.labels(gpu=gpu).dec(gpus)
+            self.planned_cost.dec(cost)
 
     def on_call(self, verb: str, resource: str, status: int) -> None:
         """Count one finished API call."""

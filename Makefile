@@ -1,0 +1,40 @@
+# `make demo` shows the product, `make test` checks all of it; each sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo sandbox test check format benchmark crds install-manifests lock clean
+
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with the locked dependencies and build the local control plane (once).
+	@hack/setup.sh
+
+demo: setup ## Plan and run two models on a fake cluster of this machine, then take everything down.
+	@$(BIN)/python hack/demo.py
+
+sandbox: setup ## The same, but keep the cluster and the operator running until Ctrl-C.
+	@$(BIN)/python hack/demo.py --keep
+
+test: setup ## Run all checks and tests.
+	@$(BIN)/python -m pytest
+
+check: setup ## Run the quick checks only: format, lint, types, layers.
+	@$(BIN)/python -m pytest tests/house
+
+format: setup ## Format the code.
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+benchmark: setup ## Print the benchmark tables (1,000 objects on the local control plane; some minutes).
+	@$(BIN)/python -m pytest tests/benchmarks --override-ini addopts=--import-mode=importlib -s -q --force-enable-socket --timeout=1800
+
+crds: setup ## Write crds/ and the chart's copy again from the types.
+	@$(BIN)/kubectl-deepseek crd > crds/deepseekdeployments.deepseek-operator.io.yaml
+
+lock: ## Resolve requirements.lock again (needs uv).
+	@hack/lock.sh
+
+clean: ## Remove .venv and caches of this folder; built programs stay in the user's cache folder.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

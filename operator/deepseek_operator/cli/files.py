@@ -1,0 +1,117 @@
+"""Reading what users name on the command line: deployments and cluster snapshots, bounded in size."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepseek_operator.errors import InventoryError, shortened
+from deepseek_operator.units import MIB
+
+if TYPE_CHECKING:
+    from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+    from deepseek_operator.capacity.facts import NodeFacts, PodFacts
+    from deepseek_operator.capacity.inventory import Inventory
+
+MAX_SNAPSHOT_BYTES = 1024 * MIB
+"""A full `kubectl get nodes,pods -A -o json` of 5,000 nodes is some 400 MiB; larger files are a mistake."""
+
+MAX_DEPLOYMENTS_BYTES = MIB
+"""One DeepSeekDeployment is some 2 kB; the API server refuses objects above 1.5 MiB."""
+
+DeploymentFile = Annotated[
+    str, typer.Option("--filename", "-f", help="YAML or JSON with DeepSeekDeployments; - reads standard input.")
+]
+ClusterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster",
+        help="Snapshot of `kubectl deepseek inventory` or of `kubectl get nodes,pods -A -o json`; "
+        "default: the cluster of the current context.",
+    ),
+]
+Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Kubeconfig to use instead of the default.")]
+
+
+def read_deployments(name: str) -> list[DeepSeekDeployment]:
+    """Return the DeepSeekDeployments of a file, or of standard input for ``-``.
+
+    Raises:
+        InvalidSpecError: the file holds none, is too large, or one of them is wrong.
+        OSError: the file cannot be read.
+    """
+    from deepseek_operator.api.parse import parse_documents
+    from deepseek_operator.errors import InvalidSpecError
+
+    if name == "-":
+        text = sys.stdin.read(MAX_DEPLOYMENTS_BYTES + 1)
+    else:
+        with Path(name).open(encoding="utf-8", errors="strict") as file:
+            text = _decoded(file.read, MAX_DEPLOYMENTS_BYTES + 1, name)
+    if len(text) > MAX_DEPLOYMENTS_BYTES:
+        raise InvalidSpecError("", f"{name} is larger than 1 MiB; a file of DeepSeekDeployments is a few kB")
+    deployments = list(parse_documents(text))
+    if not deployments:
+        raise InvalidSpecError("", f"{name} holds no DeepSeekDeployment")
+    return deployments
+
+
+def _decoded(read: Any, limit: int, name: str) -> str:  # noqa: ANN401 - a text file's read
+    from deepseek_operator.errors import InvalidSpecError
+
+    try:
+        return str(read(limit))
+    except UnicodeDecodeError as error:
+        raise InvalidSpecError("", f"{name} is no UTF-8 text; write the manifests as YAML or JSON") from error
+
+
+def read_facts(cluster: Path | None, kubeconfig: str | None) -> tuple[Sequence[NodeFacts], Sequence[PodFacts]]:
+    """Return the nodes and GPU pods of a snapshot file, or of the live cluster when there is none.
+
+    Raises:
+        InventoryError: the file is no snapshot.
+        ClusterError: there is no file and no cluster to ask.
+    """
+    import asyncio
+
+    from deepseek_operator.capacity.snapshot import load_snapshot
+
+    if cluster is None:
+        return asyncio.run(_read_live(kubeconfig))
+    return load_snapshot(_load_json(cluster))
+
+
+def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:
+    """Return the inventory of a snapshot file, or of the live cluster; errors as `read_facts`."""
+    from deepseek_operator.capacity.inventory import inventory
+
+    return inventory(*read_facts(cluster, kubeconfig))
+
+
+def _load_json(path: Path) -> Mapping[str, object]:
+    if path.stat().st_size > MAX_SNAPSHOT_BYTES:
+        raise InventoryError(f"{path} is larger than 1 GiB; write a small one with `kubectl deepseek inventory`")
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        wrong = shortened(str(error))
+        raise InventoryError(f"{path} is no JSON ({wrong}); write one with `kubectl deepseek inventory`") from error
+    if not isinstance(data, dict):
+        raise InventoryError(f"{path} holds no JSON object; write one with `kubectl deepseek inventory`")
+    return data
+
+
+async def _read_live(kubeconfig: str | None) -> tuple[list[NodeFacts], list[PodFacts]]:
+    """Read page by page and keep facts only, so that large clusters stay small in memory."""
+    from deepseek_operator.capacity.facts import read_node, read_pod
+    from deepseek_operator.cluster import UNFINISHED_PODS, connect
+
+    async with await connect(kubeconfig) as cluster:
+        nodes = [read_node(node) async for node in cluster.list("Node")]
+        pods = [read_pod(pod) async for pod in cluster.list("Pod", field_selector=UNFINISHED_PODS)]
+    return nodes, [pod for pod in pods if pod.matters]

@@ -1,0 +1,47 @@
+"""``inventory``: a small snapshot of what planning needs to know about a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts
+from deepseek_operator.cli.output import Output, OutputFormat, console, write
+
+if TYPE_CHECKING:
+    from deepseek_operator.capacity.inventory import Inventory
+
+
+def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output: Output = OutputFormat.JSON) -> None:
+    """Print the nodes and GPU pods of a cluster: JSON for --cluster of the other verbs, or a table for people."""
+    from deepseek_operator.capacity.inventory import inventory as build
+    from deepseek_operator.capacity.snapshot import snapshot
+
+    nodes, pods = read_facts(cluster, kubeconfig)
+    if output is OutputFormat.TABLE:
+        _print_table(build(nodes, pods))
+    else:
+        write(snapshot(nodes, pods), output)
+
+
+def _print_table(found: Inventory) -> None:
+    from rich.table import Table
+
+    from deepseek_operator.units import format_gib
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Node", "GPU", "GPUs", "Free", "Memory", "Remarks"):
+        table.add_column(heading, justify="right" if heading in ("GPUs", "Free", "Memory") else "left")
+    for node in found.nodes:
+        table.add_row(
+            node.name,
+            node.gpu.id if node.gpu else node.product or "unknown",
+            str(node.physical_gpus),
+            str(node.free_gpus),
+            format_gib(node.usable_memory_bytes) if node.usable_memory_bytes else "-",
+            "; ".join((*node.exclusions, *node.warnings)),
+        )
+    screen = console()
+    screen.print(table)
+    physical = sum(node.physical_gpus for node in found.nodes)
+    free = sum(node.free_gpus for node in found.nodes if node.plannable)
+    screen.print(f"{physical} GPUs on {len(found.nodes)} nodes, {free} free; {found.nodes_without_gpus} other nodes")

@@ -1,0 +1,52 @@
+"""How every verb answers: one option for the form, one place that writes it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_YES = 0
+EXIT_ERROR = 1
+EXIT_NO = 2
+"""Exit codes of every verb: yes, any error, and a sound "no" (infeasible, does not fit)."""
+
+
+class OutputFormat(StrEnum):
+    """Forms of an answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[
+    OutputFormat, typer.Option("--output", "-o", help="Form of the answer: a table for people, or JSON or YAML.")
+]
+"""The option that every verb with an answer has."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that is plain when nobody looks (no terminal), 120 columns wide there."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False, soft_wrap=False)
+
+
+def write(data: Mapping[str, Any], form: OutputFormat) -> None:
+    """Print data as JSON or YAML; keys stay in the order that the data has."""
+    if form is OutputFormat.YAML:
+        import yaml
+
+        yaml.safe_dump(dict(data), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+    else:
+        json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")

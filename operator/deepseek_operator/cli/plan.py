@@ -1,0 +1,62 @@
+"""``plan``: what each DeepSeekDeployment of a file would get on a cluster, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
+from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
+
+if TYPE_CHECKING:
+    from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+    from deepseek_operator.capacity.inventory import Inventory
+    from deepseek_operator.planner.result import Infeasible, Plan
+
+
+def plan(
+    filename: DeploymentFile,
+    cluster: ClusterFile = None,
+    kubeconfig: Kubeconfig = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Plan the DeepSeekDeployments of a file; exit code 2 when one of them has no plan."""
+    from deepseek_operator.api.plan_status import infeasible_status, plan_status
+    from deepseek_operator.planner.result import Infeasible
+
+    deployments = read_deployments(filename)
+    inventory = read_inventory(cluster, kubeconfig)
+    answers = [(each.metadata.name, answer(each, inventory)) for each in deployments]
+    if output is OutputFormat.TABLE:
+        from deepseek_operator.cli.plan_text import print_plan
+
+        screen = console()
+        for name, found in answers:
+            print_plan(screen, name, found)
+    else:
+        items: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "feasible": not isinstance(found, Infeasible),
+                "plan": None if isinstance(found, Infeasible) else plan_status(found),
+                "infeasible": infeasible_status(found) if isinstance(found, Infeasible) else None,
+            }
+            for name, found in answers
+        ]
+        write({"items": items}, output)
+    if any(isinstance(found, Infeasible) for _, found in answers):
+        raise typer.Exit(EXIT_NO)
+
+
+def answer(deployment: DeepSeekDeployment, inventory: Inventory) -> Plan | Infeasible:
+    """Return the planner's answer to one deployment, exactly as the operator asks for it.
+
+    Raises:
+        InvalidSpecError: the spec cannot be obeyed.
+    """
+    from deepseek_operator.api.to_request import plan_request
+    from deepseek_operator.capacity.workload import supply_for
+    from deepseek_operator.planner.plan import plan as decide
+
+    return decide(plan_request(deployment), supply_for(deployment, inventory))

@@ -1,0 +1,74 @@
+"""``render``: the manifests that the operator would apply, for Git pipelines and reviews."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
+from deepseek_operator.cli.output import EXIT_NO, OutputFormat, write
+from deepseek_operator.cli.plan import answer
+
+if TYPE_CHECKING:
+    from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+    from deepseek_operator.planner.result import Plan
+
+
+def render(
+    filename: DeploymentFile,
+    cluster: ClusterFile = None,
+    kubeconfig: Kubeconfig = None,
+    output: Annotated[
+        OutputFormat, typer.Option("--output", "-o", help="yaml: one document per object; json: a List.")
+    ] = OutputFormat.YAML,
+) -> None:
+    """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 without a plan."""
+    from deepseek_operator.planner.result import Infeasible
+    from deepseek_operator.resources.runnable import is_runnable
+
+    if output is OutputFormat.TABLE:
+        raise typer.BadParameter("manifests have no table form; use -o yaml or -o json")
+    inventory = None
+    manifests: list[dict[str, Any]] = []
+    refused = False
+    for deployment in read_deployments(filename):
+        inventory = inventory or read_inventory(cluster, kubeconfig)
+        found = answer(deployment, inventory)
+        if isinstance(found, Infeasible):
+            typer.echo(f"{deployment.metadata.name}: {found.message}", err=True)
+            refused = True
+            continue
+        if why_not := is_runnable(found, deployment):
+            typer.echo(f"{deployment.metadata.name}: no pods are rendered: {why_not}", err=True)
+        manifests += manifests_of(deployment, found)
+    _print(manifests, output)
+    if refused:
+        raise typer.Exit(EXIT_NO)
+
+
+def manifests_of(deployment: DeepSeekDeployment, plan: Plan) -> list[dict[str, Any]]:
+    """Return what the operator would apply for a new object with this plan, without owner references."""
+    from deepseek_operator.api.plan_status import plan_hash
+    from deepseek_operator.resources.desired import desired
+    from deepseek_operator.scaling.decision import desired_replicas
+
+    scaling = deployment.spec.scaling
+    decision = desired_replicas(
+        owner=scaling.owner,
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas or max(scaling.min_replicas, plan.replicas),
+        plan_replicas=plan.replicas,
+        spec_replicas=deployment.spec.replicas,
+        running=0,
+    )
+    return desired(deployment, plan, uid="", replicas=decision.replicas, plan_hash=plan_hash(plan))
+
+
+def _print(manifests: list[dict[str, Any]], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        write({"apiVersion": "v1", "kind": "List", "items": manifests}, output)
+        return
+    for manifest in manifests:
+        typer.echo("---")
+        write(manifest, output)

@@ -1,0 +1,108 @@
+"""``sandbox up|down|status``: a real control plane with fake GPU nodes on this machine, for trying and testing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, write
+
+app = typer.Typer(
+    name="sandbox",
+    help="A real Kubernetes control plane with fake GPU nodes on this machine.",
+    no_args_is_help=True,
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--directory", help="Folder for its state; default: one folder per user in the temporary folder."),
+]
+
+
+def parse_nodes(texts: list[str]) -> list[tuple[str, int, int]]:
+    """Return GPU id, GPUs per node and number of nodes for each ``GPU:GPUS[:NODES]``.
+
+    >>> parse_nodes(["h100-sxm5-80gb:8:3", "l4:1"])
+    [('h100-sxm5-80gb', 8, 3), ('l4', 1, 1)]
+    """
+    parsed = []
+    for text in texts:
+        gpu, _, numbers = text.partition(":")
+        counts = numbers.split(":") if numbers else []
+        if not gpu or not 1 <= len(counts) <= 2 or not all(each.isdecimal() and int(each) > 0 for each in counts):
+            raise typer.BadParameter(f"--nodes {text}: write GPU:GPUS[:NODES], for example h100-sxm5-80gb:8:2")
+        parsed.append((gpu, int(counts[0]), int(counts[1]) if len(counts) == 2 else 1))
+    return parsed
+
+
+@app.command()
+def up(
+    directory: Directory = None,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option("--nodes", help="Fake nodes as GPU:GPUS[:NODES], repeatable; default: a mix of four products."),
+    ] = None,
+    install: Annotated[bool, typer.Option(help="Install the custom resource definition too.")] = True,
+) -> None:
+    """Start the control plane (built once, 5 to 10 minutes, when its programs are not found)."""
+    from deepseek_operator import sandbox
+
+    wanted = [
+        node
+        for gpu, gpus, count in parse_nodes(nodes or [])
+        for node in sandbox.alike(count, sandbox.FakeNode(name=gpu, gpu_id=gpu, gpus=gpus))
+    ]
+    progress = sandbox.on_stderr()
+    state = sandbox.up(directory or sandbox.default_directory(), wanted or sandbox.DEFAULT_NODES, progress=progress)
+    if install:
+        install_crd(Path(state.kubectl), Path(state.kubeconfig))
+    typer.echo(f"control plane is up; try:\n  export KUBECONFIG={state.kubeconfig}\n  {state.kubectl} get nodes")
+
+
+def install_crd(kubectl: Path, kubeconfig: Path) -> None:
+    """Apply the custom resource definition and wait until the API server serves it."""
+    import subprocess
+
+    import yaml
+
+    from deepseek_operator.api.crd import custom_resource_definition
+
+    run = [str(kubectl), "--kubeconfig", str(kubeconfig)]
+    manifest = custom_resource_definition()
+    apply = [*run, "apply", "--server-side", "--filename", "-"]
+    wait = [*run, "wait", "--for=condition=Established", "--timeout=60s", f"crd/{manifest['metadata']['name']}"]
+    subprocess.run(apply, input=yaml.safe_dump(manifest), text=True, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own binary and text
+    subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own binary
+
+
+@app.command()
+def down(directory: Directory = None) -> None:
+    """Stop exactly what ``up`` started and remove its folder."""
+    from deepseek_operator import sandbox
+
+    stopped = sandbox.down(directory or sandbox.default_directory())
+    typer.echo("control plane is down" if stopped else "no control plane is running")
+
+
+@app.command()
+def status(directory: Directory = None, output: Output = OutputFormat.TABLE) -> None:
+    """Tell whether the control plane runs; exit code 2 when it does not."""
+    from deepseek_operator import sandbox
+
+    found = sandbox.status(directory or sandbox.default_directory())
+    processes = {each.name: each.pid for each in found.state.processes} if found else {}
+    data = {
+        "healthy": bool(found and found.healthy),
+        "kubeconfig": str(found.state.kubeconfig) if found else "",
+        "processes": processes,
+    }
+    if output is OutputFormat.TABLE:
+        typer.echo(f"healthy: {'yes' if data['healthy'] else 'no'}\nkubeconfig: {data['kubeconfig'] or '-'}")
+        for name, pid in processes.items():
+            typer.echo(f"{name}: pid {pid}")
+    else:
+        write(data, output)
+    if not data["healthy"]:
+        raise typer.Exit(EXIT_NO)

@@ -1,0 +1,83 @@
+"""Makes the children be as desired: applies what may differ, prunes what is ours and no longer wanted.
+
+Applying the same manifest twice changes nothing, so a pass could always apply everything. It does not have to: the API
+server tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While
+manifest and record are the same as after the last apply, another one would change nothing and is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deepseek_operator.cluster import Cluster, Manifest
+from deepseek_operator.handlers.observed import Observed
+
+Key = tuple[str, str]
+"""Kind and name of a child."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    digest: str
+    uid: str
+    ownership: str
+
+
+class Applier:
+    """Applies and prunes children.
+
+    Args:
+        cluster: the connection.
+        observed: what the watches show; answers to our own writes are put there at once.
+    """
+
+    def __init__(self, cluster: Cluster, observed: Observed) -> None:
+        self._cluster = cluster
+        self._observed = observed
+        self._applied: dict[str, dict[Key, _Applied]] = {}
+
+    def forget(self, owner_uid: str) -> None:
+        """Apply everything of this owner again at its next pass."""
+        self._applied.pop(owner_uid, None)
+
+    async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
+        """Apply the manifests that may differ from the cluster, in order.
+
+        Raises:
+            ClusterError: the API server refused one; those before it are applied.
+        """
+        applied = self._applied.setdefault(owner_uid, {})
+        for manifest in manifests:
+            key, digest = key_of(manifest), _digest(manifest)
+            if self._is_current(owner_uid, key, digest):
+                continue
+            stored = await self._cluster.apply(manifest)
+            self._observed.put_child(stored)
+            child = self._observed.children(owner_uid)[key]
+            applied[key] = _Applied(digest, child.uid, child.ownership)
+
+    async def prune(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
+        """Delete the children that are not among the manifests."""
+        wanted = {key_of(manifest) for manifest in manifests}
+        children = self._observed.children(owner_uid)
+        for key in sorted(children.keys() - wanted):
+            child = children[key]
+            await self._cluster.delete(child.kind, child.namespace, child.name, child.uid)
+            self._applied.get(owner_uid, {}).pop(key, None)
+
+    def _is_current(self, owner_uid: str, key: Key, digest: str) -> bool:
+        child = self._observed.children(owner_uid).get(key)
+        known = self._applied.get(owner_uid, {}).get(key)
+        return child is not None and known == _Applied(digest, child.uid, child.ownership)
+
+
+def key_of(manifest: Manifest) -> Key:
+    """Return kind and name of a manifest."""
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,36 @@
+"""Events for the changes that a person would ask about, told after the status that they tell of was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import kopf
+
+from deepseek_operator.api import conditions
+
+JsonObject = Mapping[str, Any]
+
+TOLD = (conditions.PLANNED, conditions.READY)
+"""Conditions whose changes become events; the others change together with them."""
+
+MAX_MESSAGE_CHARACTERS = 1024
+"""The API server refuses longer messages of events."""
+
+
+def post_events(body: JsonObject, old: Iterable[JsonObject], new: Iterable[JsonObject]) -> None:
+    """Post one event for each condition of ``TOLD`` that has another status or reason than before.
+
+    Args:
+        body: the object that the events are about.
+        old: its conditions before.
+        new: its conditions now.
+    """
+    before = {each["type"]: (each["status"], each["reason"]) for each in old}
+    told: set[str] = set()
+    for each in new:
+        changed = before.get(each["type"]) != (each["status"], each["reason"])
+        if each["type"] in TOLD and changed and each["reason"] not in told:
+            told.add(each["reason"])
+            kind = "Normal" if each["status"] == "True" or each["reason"] == "Progressing" else "Warning"
+            kopf.event(dict(body), type=kind, reason=each["reason"], message=each["message"][:MAX_MESSAGE_CHARACTERS])  # type: ignore[arg-type]  # a plain dict is what it reads

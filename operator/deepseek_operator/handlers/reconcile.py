@@ -1,0 +1,248 @@
+"""The recipe: observe, plan, make the children be as desired, write the status when it changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from deepseek_operator.api.parse import parse
+from deepseek_operator.api.plan_status import plan_fingerprint, plan_from_status, plan_hash
+from deepseek_operator.api.to_request import plan_request
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.cluster_state import ClusterState
+from deepseek_operator.capacity.fits import FitsNow, OwnPods, fits_now
+from deepseek_operator.capacity.inventory import Inventory
+from deepseek_operator.capacity.workload import pod_tolerations, supply_for
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.cluster import Cluster
+from deepseek_operator.errors import ClusterError, InvalidSpecError
+from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept
+from deepseek_operator.handlers.apply import Applier
+from deepseek_operator.handlers.events import post_events
+from deepseek_operator.handlers.observed import Child, Observed
+from deepseek_operator.handlers.planning import Planning
+from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.handlers.status import next_status
+from deepseek_operator.metrics import Metrics
+from deepseek_operator.planner.request import Supply
+from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
+from deepseek_operator.resources.desired import desired
+from deepseek_operator.resources.names import object_name, selector_labels
+from deepseek_operator.resources.runnable import is_runnable
+from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
+
+log = logging.getLogger(__name__)
+
+JsonObject = Mapping[str, Any]
+
+
+class Reconciler:
+    """Does one pass over one object at a time.
+
+    Args:
+        cluster: the connection for all writes.
+        observed: what the watches show of our objects.
+        nodes: what the watches show of nodes and GPU pods.
+        planning: asks the planner.
+        metrics: where to count.
+    """
+
+    def __init__(
+        self, cluster: Cluster, observed: Observed, nodes: ClusterState, planning: Planning, metrics: Metrics
+    ) -> None:
+        self._cluster = cluster
+        self._observed = observed
+        self._nodes = nodes
+        self._planning = planning
+        self._metrics = metrics
+        self._applier = Applier(cluster, observed)
+        self._waiting: set[str] = set()
+        self._supplies: tuple[Inventory | None, dict[str, Supply]] = (None, {})
+
+    def waiting_for_capacity(self) -> list[str]:
+        """Return the UIDs of objects whose replicas found no free GPUs at their last pass."""
+        return sorted(self._waiting)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of an object that is gone."""
+        self._applier.forget(uid)
+        self._waiting.discard(uid)
+        self._metrics.drop_plan(uid)
+
+    async def reconcile(self, uid: str, from_scratch: bool) -> None:
+        """Do one pass over an object.
+
+        Args:
+            uid: of the DeepSeekDeployment.
+            from_scratch: apply every child, also those that the watches show unchanged.
+
+        Raises:
+            ClusterError: a call failed; what could be done was done and told in the status.
+        """
+        body = self._observed.deployments.get(uid)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return
+        if from_scratch:
+            self._applier.forget(uid)
+        failure: ClusterError | None = None
+        situation = await self._decide(body)
+        if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
+            try:
+                situation = await self._act(body, situation)
+            except ClusterError as error:
+                failure = error
+                situation = replace(situation, failure=str(error))
+        situation = self._look(body, situation)
+        self._remember(uid, situation)
+        await self._write_status(body, situation)
+        if failure is not None:
+            raise failure
+
+    async def _decide(self, body: JsonObject) -> Situation:
+        """Parse, plan and choose replicas; nothing is written."""
+        generation = int(body["metadata"].get("generation") or 0)
+        try:
+            deployment = parse(body)
+            request = plan_request(deployment)
+        except InvalidSpecError as error:
+            return Situation(generation=generation, invalid=str(error))
+        acceptance = accept(
+            await self._planning.answer(request, self._supply(deployment)),
+            self._known_plan(body),
+            fingerprint=plan_fingerprint(request),
+            apply=deployment.spec.apply,
+            replan=deployment.spec.replan,
+            approved_hash=deployment.spec.approved_plan,
+        )
+        situation = Situation(generation=generation, deployment=deployment, acceptance=acceptance)
+        if acceptance.accepted is None:
+            return situation
+        running = self._workload(body)
+        plan = acceptance.accepted.plan
+        return replace(
+            situation,
+            unsupported=is_runnable(plan, deployment),
+            decision=self._replicas(deployment, acceptance, running.replicas if running else 0),
+        )
+
+    def _replicas(self, deployment: DeepSeekDeployment, acceptance: Acceptance, running: int) -> ReplicaDecision:
+        accepted, scaling = acceptance.accepted, deployment.spec.scaling
+        if accepted is None or not acceptance.current:
+            return ReplicaDecision(
+                replicas=running,
+                reason=ReplicaReason.HOLDING,
+                message="the workload of the plan before stays as it is",
+            )
+        return desired_replicas(
+            owner=scaling.owner,
+            min_replicas=scaling.min_replicas,
+            max_replicas=scaling.max_replicas or max(scaling.min_replicas, accepted.plan.replicas),
+            plan_replicas=accepted.plan.replicas,
+            spec_replicas=deployment.spec.replicas,
+            running=running,
+        )
+
+    async def _act(self, body: JsonObject, situation: Situation) -> Situation:
+        """Make the children be as desired."""
+        deployment, acceptance, decision = situation.deployment, situation.acceptance, situation.decision
+        if deployment is None or acceptance is None or acceptance.accepted is None or decision is None:
+            return situation
+        uid, plan = body["metadata"]["uid"], acceptance.accepted.plan
+        workload, record = self._workload(body), self._plan_record(body)
+        try:
+            manifests = desired(
+                deployment,
+                plan,
+                uid=uid,
+                replicas=decision.replicas,
+                plan_hash=plan_hash(plan),
+                fingerprint=acceptance.accepted.fingerprint,
+                kept=record.data if record else None,
+                workload_template_hash=workload.template_hash if workload else "",
+            )
+        except InvalidSpecError as error:
+            return replace(situation, invalid=str(error))
+        await self._applier.apply(uid, manifests)
+        await self._applier.prune(uid, manifests)
+        return situation
+
+    def _look(self, body: JsonObject, situation: Situation) -> Situation:
+        """Add what runs and whether the rest has room."""
+        metadata = body["metadata"]
+        child = self._workload(body)
+        pods = tuple(self._observed.pods(metadata["namespace"], metadata["name"]))
+        workload = Workload(generation=child.generation, status=child.status) if child else None
+        situation = replace(situation, workload=workload, pods=pods)
+        placed = sum(1 for pod in pods if pod.node and not pod.deleting)
+        if situation.decision is None or placed >= situation.wanted_replicas:
+            return situation
+        return replace(situation, fits=self._fits(situation))
+
+    def _fits(self, situation: Situation) -> FitsNow | None:
+        deployment, acceptance = situation.deployment, situation.acceptance
+        if deployment is None or acceptance is None or acceptance.accepted is None:
+            return None
+        plan = acceptance.accepted.plan
+        return fits_now(
+            plan,
+            self._nodes.inventory(),
+            own=OwnPods(namespace=deployment.metadata.namespace, labels=selector_labels(deployment.metadata.name)),
+            replicas=situation.wanted_replicas,
+            node_selector=deployment.spec.hardware.node_selector,
+            tolerations=pod_tolerations(deployment, gpu(plan.gpu)),
+        )
+
+    def _remember(self, uid: str, situation: Situation) -> None:
+        if situation.fits is not None and not situation.fits.fits:
+            self._waiting.add(uid)
+        else:
+            self._waiting.discard(uid)
+        accepted = situation.acceptance.accepted if situation.acceptance else None
+        if accepted is not None:
+            self._metrics.set_plan(uid, accepted.plan, situation.wanted_replicas)
+
+    async def _write_status(self, body: JsonObject, situation: Situation) -> None:
+        metadata, old = body["metadata"], body.get("status") or {}
+        status = next_status(old, situation, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        if status == old:
+            return
+        identity = {field: metadata[field] for field in ("name", "namespace", "uid")}
+        stored = await self._cluster.apply(
+            {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": identity, "status": status},
+            subresource="status",
+        )
+        self._observed.put_deployment(stored)
+        post_events(body, old.get("conditions") or (), status["conditions"])
+
+    def _known_plan(self, body: JsonObject) -> AcceptedPlan | None:
+        """Return the accepted plan; the status is believed first, because few may write it."""
+        status = body.get("status") or {}
+        if status.get("plan") and (plan := plan_from_status(status["plan"])) is not None:
+            return AcceptedPlan(plan=plan, fingerprint=status.get("fingerprint", ""))
+        record = self._plan_record(body)
+        if record is not None and (kept := accepted_plan(record.data)) is not None:
+            return AcceptedPlan(plan=kept, fingerprint=record.data.get(FINGERPRINT_KEY, ""))
+        return None
+
+    def _plan_record(self, body: JsonObject) -> Child | None:
+        name = object_name(body["metadata"]["name"], PLAN_SUFFIX)
+        return self._observed.children(body["metadata"]["uid"]).get(("ConfigMap", name))
+
+    def _workload(self, body: JsonObject) -> Child | None:
+        name = object_name(body["metadata"]["name"])
+        return self._observed.children(body["metadata"]["uid"]).get(("Deployment", name))
+
+    def _supply(self, deployment: DeepSeekDeployment) -> Supply:
+        """Return the supply of a deployment; shared by all with the same selector while the inventory is the same."""
+        inventory = self._nodes.inventory()
+        if self._supplies[0] is not inventory:
+            self._supplies = (inventory, {})
+        hardware = deployment.spec.hardware
+        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations))
+        known = self._supplies[1]
+        if key not in known:
+            known[key] = supply_for(deployment, inventory)
+        return known[key]

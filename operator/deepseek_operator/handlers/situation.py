@@ -1,0 +1,77 @@
+"""Everything that one pass over an object has found out, as values; conditions and status are functions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.fits import FitsNow
+from deepseek_operator.handlers.acceptance import Acceptance
+from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.scaling.decision import ReplicaDecision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The observed workload.
+
+    Args:
+        generation: of the workload's spec.
+        status: as its controller wrote it.
+    """
+
+    generation: int
+    status: Mapping[str, Any]
+
+    @property
+    def seen(self) -> bool:
+        """Whether its controller has looked at the newest spec."""
+        return int(self.status.get("observedGeneration") or 0) >= self.generation
+
+    def count(self, field: str) -> int:
+        """Return a number of its status, 0 when absent."""
+        return int(self.status.get(field) or 0)
+
+    def condition(self, kind: str) -> Mapping[str, Any]:
+        """Return a condition of its status, empty when absent."""
+        return next((each for each in self.status.get("conditions") or () if each.get("type") == kind), {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What is known at the end of a pass.
+
+    Args:
+        invalid: why the spec cannot be obeyed, one sentence; empty when it can.
+        deployment: the parsed object; None when it is invalid beyond reading.
+        acceptance: which plan runs; None when there was nothing to plan.
+        unsupported: why no pods can be made for the plan, one sentence; empty when they can.
+        decision: how many replicas; None without a plan that runs.
+        workload: what runs; None when there is none.
+        pods: of the object, ordered by name.
+        fits: whether the missing replicas fit what is free; None when none is missing.
+        failure: why the children could not be applied, one sentence; empty when they were.
+    """
+
+    generation: int
+    invalid: str = ""
+    deployment: DeepSeekDeployment | None = None
+    acceptance: Acceptance | None = None
+    unsupported: str = ""
+    decision: ReplicaDecision | None = None
+    workload: Workload | None = None
+    pods: tuple[PodState, ...] = ()
+    fits: FitsNow | None = None
+    failure: str = ""
+
+    @property
+    def wanted_replicas(self) -> int:
+        """Replicas that should run."""
+        return (self.decision.replicas if self.decision else None) or 0
+
+    @property
+    def ready_replicas(self) -> int:
+        """Replicas that serve."""
+        return self.workload.count("readyReplicas") if self.workload else 0

@@ -1,0 +1,200 @@
+"""From a situation to conditions: one pure function per condition, each with its reason and one sentence.
+
+The first five are always there. Reconciling and Stalled follow kstatus: they are present only while they are true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepseek_operator.api import conditions
+from deepseek_operator.api.plan_status import plan_hash
+from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.planner.result import Infeasible, Plan
+from deepseek_operator.scaling.decision import ReplicaReason
+
+STUCK_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
+)
+"""Waiting reasons of a container that only a person can end. Source: kubelet, pkg/kubelet/container and images."""
+
+CRASH_REASON = "CrashLoopBackOff"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one condition says.
+
+    Args:
+        holds: None means that it cannot be told.
+        message: one sentence.
+    """
+
+    type: str
+    holds: bool | None
+    reason: str
+    message: str
+
+
+def verdicts(situation: Situation) -> list[Verdict]:
+    """Return what the conditions of the object should say, in a fixed order."""
+    planned = _planned(situation)
+    workload = _workload_ready(situation)
+    ready = _ready(situation, planned, workload)
+    made = [
+        ready,
+        planned,
+        _capacity_available(situation),
+        workload,
+        _scaling_active(situation),
+        _sla_met(situation),
+    ]
+    return made + _progress(situation, planned, workload)
+
+
+def _planned(situation: Situation) -> Verdict:
+    def verdict(holds: bool, reason: str, message: str) -> Verdict:
+        return Verdict(type=conditions.PLANNED, holds=holds, reason=reason, message=message)
+
+    if situation.invalid:
+        return verdict(False, "InvalidSpec", situation.invalid)
+    acceptance = situation.acceptance
+    if acceptance is None:
+        return verdict(False, "NotPlanned", "the object has not been planned yet")
+    kept = acceptance.accepted.plan if acceptance.accepted and acceptance.current else None
+    if acceptance.infeasible is not None:
+        refused = refusal(acceptance.infeasible)
+        if kept is not None:
+            return verdict(True, "PlanKept", f"{summary(kept)} stays; today's GPUs would not hold it: {refused}")
+        return verdict(False, acceptance.infeasible.reason.value, refused)
+    if acceptance.proposed is not None:
+        proposal = f"{summary(acceptance.proposed)}, hash {plan_hash(acceptance.proposed)}"
+        if kept is None:
+            return verdict(True, "AwaitingApproval", f"set spec.approvedPlan to run {proposal}")
+        return verdict(True, "PlanProposed", f"{summary(kept)} stays; the planner would now choose {proposal}")
+    if kept is None:
+        return verdict(False, "NotPlanned", "the object has not been planned yet")
+    return verdict(True, "Planned", summary(kept))
+
+
+def _capacity_available(situation: Situation) -> Verdict:
+    def verdict(holds: bool | None, reason: str, message: str) -> Verdict:
+        return Verdict(type=conditions.CAPACITY_AVAILABLE, holds=holds, reason=reason, message=message)
+
+    if situation.decision is None:
+        return verdict(None, "NoPlan", "without a plan that runs no GPUs are asked for")
+    if situation.fits is None:
+        return verdict(True, "Placed", f"{_replicas(situation.wanted_replicas)} placed")
+    if situation.fits.fits:
+        return verdict(True, "FitsNow", f"there is room for {_replicas(situation.fits.needed)}")
+    return verdict(False, "InsufficientFreeGpus", situation.fits.limiting)
+
+
+def _workload_ready(situation: Situation) -> Verdict:
+    def verdict(holds: bool, reason: str, message: str) -> Verdict:
+        return Verdict(type=conditions.WORKLOAD_READY, holds=holds, reason=reason, message=message)
+
+    if situation.failure:
+        return verdict(False, "ApplyFailed", situation.failure)
+    if situation.unsupported:
+        return verdict(False, "NotSupported", situation.unsupported)
+    workload, wanted = situation.workload, situation.wanted_replicas
+    if workload is None:
+        return verdict(False, "NoWorkload", "no pods were made")
+    if situation.decision is not None and wanted == 0:
+        return verdict(True, "ScaledToZero", "no replica is wanted")
+    updated, ready = workload.count("updatedReplicas"), workload.count("readyReplicas")
+    counts = f"{ready} of {_replicas(wanted)} ready"
+    if not workload.seen:
+        return verdict(False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet")
+    if updated < wanted:
+        return verdict(False, "Progressing", f"{counts}, {updated} updated{_refused_pods(workload)}")
+    if min(workload.count("availableReplicas"), ready) < wanted or workload.count("replicas") > wanted:
+        return verdict(False, *_waiting(situation, counts))
+    return verdict(True, "ReplicasReady", counts)
+
+
+def _waiting(situation: Situation, counts: str) -> tuple[str, str]:
+    """Return reason and message for replicas that are not ready, from the pod that says most."""
+    told = [pod for pod in situation.pods if pod.waiting_reason and not pod.deleting]
+    worst = next((pod for pod in told if pod.waiting_reason in STUCK_REASONS | {CRASH_REASON}), None)
+    pod = worst or next(iter(told), None)
+    if pod is None:
+        return "Progressing", counts
+    detail = f": {pod.waiting_message}" if pod.waiting_message else ""
+    reason = pod.waiting_reason if worst else "Progressing"
+    return reason, f"{counts}; pod {pod.name} waits, {pod.waiting_reason}{detail}"
+
+
+def _refused_pods(workload: Workload) -> str:
+    failure = workload.condition("ReplicaFailure")
+    return f"; pods are refused: {failure.get('message', '')}" if failure.get("status") == "True" else ""
+
+
+def _scaling_active(situation: Situation) -> Verdict:
+    def verdict(holds: bool, reason: str, message: str) -> Verdict:
+        return Verdict(type=conditions.SCALING_ACTIVE, holds=holds, reason=reason, message=message)
+
+    decision = situation.decision
+    if decision is None:
+        return verdict(False, "NoPlan", "without a plan that runs nothing is scaled")
+    if decision.reason is ReplicaReason.EXTERNAL_OWNER:
+        return verdict(True, decision.reason.value, decision.message)
+    return verdict(False, "NoMetrics", f"no metrics source is configured; {decision.message}")
+
+
+def _sla_met(situation: Situation) -> Verdict:
+    asked = situation.deployment is not None and situation.deployment.spec.sla is not None
+    return Verdict(
+        type=conditions.SLA_MET,
+        holds=None,
+        reason="NotMeasured" if asked else "NoSla",
+        message="no metrics source is configured" if asked else "spec.sla is not set",
+    )
+
+
+def _ready(situation: Situation, planned: Verdict, workload: Verdict) -> Verdict:
+    def verdict(holds: bool, reason: str, message: str) -> Verdict:
+        return Verdict(type=conditions.READY, holds=holds, reason=reason, message=message)
+
+    if not planned.holds:
+        return verdict(False, planned.reason, planned.message)
+    nothing_runs = situation.acceptance is not None and situation.acceptance.accepted is None
+    if planned.reason == "AwaitingApproval" and nothing_runs:
+        return verdict(True, planned.reason, planned.message)
+    if planned.reason == "AwaitingApproval":
+        return verdict(bool(workload.holds), planned.reason, f"{planned.message}; meanwhile {workload.message}")
+    if not workload.holds:
+        return verdict(False, workload.reason, workload.message)
+    return verdict(True, workload.reason, workload.message)
+
+
+def _progress(situation: Situation, planned: Verdict, workload: Verdict) -> list[Verdict]:
+    """Return Reconciling or Stalled while one of them is true."""
+    if not planned.holds:
+        return [Verdict(type=conditions.STALLED, holds=True, reason=planned.reason, message=planned.message)]
+    runs = situation.decision is not None
+    if not runs or workload.holds:
+        return []
+    stuck = workload.reason in STUCK_REASONS | {CRASH_REASON, "NotSupported"}
+    expired = situation.workload is not None and (
+        situation.workload.condition("Progressing").get("reason") == "ProgressDeadlineExceeded"
+    )
+    kind = conditions.STALLED if stuck or expired else conditions.RECONCILING
+    return [Verdict(type=kind, holds=True, reason=workload.reason, message=workload.message)]
+
+
+def summary(plan: Plan) -> str:
+    """Return a plan in a few words, such as ``1 x (4 x h100-sxm5-80gb, TP4, Native)``."""
+    nodes = f" over {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else ""
+    each = f"{plan.gpus_per_replica} x {plan.gpu}{nodes}, {plan.parallelism}, {plan.quantization}"
+    return each if plan.replicas == 1 else f"{plan.replicas} replicas of {each}"
+
+
+def refusal(infeasible: Infeasible) -> str:
+    """Return why there is no plan, and the nearest thing that would work, in one text."""
+    return f"{infeasible.message}; {infeasible.nearest}" if infeasible.nearest else infeasible.message
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"
