@@ -124,5 +124,5 @@ def test_history_leaves_no_trace(
 
 @given(nodes=st.lists(nodes(), min_size=1, max_size=6, unique_by=lambda node: node["metadata"]["name"]), pods=PODS)
 def test_a_snapshot_plans_like_the_cluster_it_was_taken_from(nodes: list[dict[str, Any]], pods: list[dict[str, Any]]):
-    live = inventory([read_node(each) for each in nodes], [read_pod(each) for each in pods])
-    assert inventory(*load_snapshot(snapshot(nodes, pods))) == live
+    facts = [read_node(each) for each in nodes], [read_pod(each) for each in pods]
+    assert inventory(*load_snapshot(snapshot(*facts))) == inventory(*facts)

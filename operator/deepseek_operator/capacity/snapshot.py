@@ -44,26 +44,21 @@ def project_pod(pod: Mapping[str, object]) -> dict[str, object]:
     return _stored_pod(read_pod(pod))
 
 
-def snapshot(nodes: Iterable[Mapping[str, object]], pods: Iterable[Mapping[str, object]]) -> dict[str, object]:
-    """Return a snapshot of live Node and Pod objects, sorted by name.
+def snapshot(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> dict[str, object]:
+    """Return a snapshot, sorted by name.
 
     Args:
-        nodes: every Node of the cluster, as the API server serves it.
-        pods: every Pod of all namespaces; those that ask for no GPU or have finished are left out.
+        nodes: every node of the cluster, read with ``read_node`` page by page, so that no live object is kept.
+        pods: pods of all namespaces; those that ask for no GPU or have finished are left out.
 
-    Raises:
-        InventoryError: an object has no name, or a field that is read has the wrong type.
-
-    >>> snapshot([{"metadata": {"name": "cpu-1"}}], [])["nodes"]
+    >>> snapshot([read_node({"metadata": {"name": "cpu-1"}})], [])["nodes"]
     [{'name': 'cpu-1'}]
     """
-    node_facts = sorted((read_node(node) for node in nodes), key=lambda node: node.name)
-    pod_facts = sorted((read_pod(pod) for pod in pods), key=lambda pod: (pod.namespace, pod.name))
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "nodes": [_stored_node(node) for node in node_facts],
-        "pods": [_stored_pod(pod) for pod in pod_facts if pod.matters],
+        "nodes": [_stored_node(node) for node in sorted(nodes, key=lambda node: node.name)],
+        "pods": [_stored_pod(pod) for pod in sorted(pods, key=lambda pod: (pod.namespace, pod.name)) if pod.matters],
     }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,10 @@ from deepseek_operator.capacity.snapshot import load_snapshot, project_node, pro
 from deepseek_operator.errors import InventoryError
 
 REMEDY = "; write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
+
+
+def snapshot_of(nodes: list[dict[str, Any]], pods: list[dict[str, Any]]) -> dict[str, Any]:
+    return snapshot([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
 
 
 def test_a_node_keeps_labels_taints_state_and_gpus_only():
@@ -64,7 +69,7 @@ def test_a_pod_keeps_whose_it_is_where_it_is_and_its_gpus():
 
 
 def test_environment_annotations_and_images_are_never_copied():
-    text = json.dumps(snapshot([gpu_node("h100-1")], [gpu_pod("p", node="h100-1")]))
+    text = json.dumps(snapshot_of([gpu_node("h100-1")], [gpu_pod("p", node="h100-1")]))
     for secret in ("secret-value", "HF_TOKEN", "registry.example.com", "kept out of snapshots"):
         assert secret not in text
 
@@ -77,7 +82,7 @@ def test_a_snapshot_is_versioned_sorted_and_leaves_out_pods_without_gpus_and_fin
         gpu_pod("done", phase="Succeeded"),
         gpu_pod("web", resource="cpu"),
     ]
-    made = snapshot(nodes, pods)
+    made = snapshot_of(nodes, pods)
     assert (made["apiVersion"], made["kind"]) == ("deepseek-operator.io/v1alpha1", "InventorySnapshot")
     assert [node["name"] for node in made["nodes"]] == ["a", "b"]
     assert [pod["name"] for pod in made["pods"]] == ["early", "late"]
@@ -87,7 +92,7 @@ def test_a_snapshot_and_the_list_of_kubectl_say_the_same():
     nodes = [gpu_node("b", unschedulable=True, ready="False"), gpu_node("a"), gpu_node("cpu", allocatable={"cpu": "1"})]
     pods = [gpu_pod("p", node="a", gpus=4), gpu_pod("q", deleting=True), gpu_pod("done", phase="Failed")]
     listed = {"kind": "List", "apiVersion": "v1", "items": [*pods, *nodes]}
-    stored = json.loads(json.dumps(snapshot(nodes, pods)))
+    stored = json.loads(json.dumps(snapshot_of(nodes, pods)))
     assert load_snapshot(stored) == load_snapshot(listed)
     assert load_snapshot(stored) == (
         tuple(read_node(node) for node in (nodes[1], nodes[0], nodes[2])),
