@@ -8,7 +8,7 @@ from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in, kv_cache_law
 from deepseek_operator.memory.overhead import (
     ReleaseOverheads,
-    activation_bytes,
+    activations,
     cuda_graph_bytes,
     release_overheads,
 )
@@ -134,10 +134,10 @@ class _Question:
     def _rank(self, weights: StageWeights, settings: EngineSettings) -> RankMemory:
         basis_points = 100 * settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points
         budget = ceil_div(self.total_memory_bytes * basis_points, 10_000)
-        activations = activation_bytes(self.shape, self.parallelism, weights.stage, settings, self.release)
+        active = activations(self.shape, self.parallelism, weights.stage, settings, self.release).total_bytes
         non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
         graphs = cuda_graph_bytes(weights.stage, settings, self.release)
-        taken = weights.total_bytes + activations + non_torch
+        taken = weights.total_bytes + active + non_torch
         if self.release.cuda_graphs_inside_budget:
             taken += graphs
         return RankMemory(
@@ -145,7 +145,7 @@ class _Question:
             total_bytes=self.total_memory_bytes,
             budget_bytes=budget,
             weights_bytes=weights.total_bytes,
-            activations_bytes=activations,
+            activations_bytes=active,
             non_torch_bytes=non_torch,
             cuda_graph_bytes=graphs,
             kv_cache_bytes=budget - taken,

@@ -1,0 +1,105 @@
+"""An estimate as formulas with the numbers put in, for people who want to check it."""
+
+from __future__ import annotations
+
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.memory.estimate import MemoryEstimate, RankMemory
+from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, kv_cache_law
+from deepseek_operator.memory.overhead import Activations, ReleaseOverheads, activations, release_overheads
+from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
+from deepseek_operator.units import GIB, format_tokens
+
+
+def explanation(
+    shape: ModelShape, answer: MemoryEstimate, compute_capability: tuple[int, int] | None = None
+) -> tuple[str, ...]:
+    """Return one line per formula, for the rank with the least room for the KV cache.
+
+    Args:
+        shape: the model that was estimated.
+        answer: its estimate.
+        compute_capability: what ``estimate`` was given.
+    """
+    rank = answer.worst_rank
+    settings = answer.settings
+    release = release_overheads(settings.release)
+    law = kv_cache_law(shape, compute_capability)
+    weights = stage_weights(shape, answer.parallelism, linear_format(settings.quantization))[rank.stage]
+    peaks = activations(shape, answer.parallelism, weights.stage, settings, release)
+    return (
+        f"the rank with the least room: stage {rank.stage} of {len(answer.ranks)}, {weights.stage.num_layers} layers",
+        _budget_line(answer, rank),
+        _weights_line(weights),
+        _activations_line(shape, answer, release, peaks),
+        f"outside torch = {_gib(rank.non_torch_bytes)} (vLLM {release.release}, TP {answer.parallelism.tensor})",
+        _graphs_line(rank, release),
+        _kv_cache_line(rank, release),
+        *_token_lines(answer, law, rank, weights),
+        f"error: weights ± {WEIGHTS_ERROR_PERCENT} %, overheads ± {release.overhead_error_percent} %, so KV cache "
+        f"tokens ± {answer.kv_cache_error_percent} %; overheads from: {release.source}",
+    )
+
+
+def _budget_line(answer: MemoryEstimate, rank: RankMemory) -> str:
+    settings = answer.settings
+    percent = settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points / 100
+    return f"budget = total x utilization = {_gib(rank.total_bytes)} x {percent:g} % = {_gib(rank.budget_bytes)}"
+
+
+def _weights_line(weights: StageWeights) -> str:
+    parts = " + ".join(f"{component} {_gib(size)}" for component, size in weights.by_component)
+    return f"weights = {parts} = {_gib(weights.total_bytes)}"
+
+
+def _activations_line(shape: ModelShape, answer: MemoryEstimate, release: ReleaseOverheads, peaks: Activations) -> str:
+    settings = answer.settings
+    sampler = (
+        f"{release.sampler_bytes_per_logit} B x {settings.max_num_seqs} requests x {shape.vocab_size} vocabulary "
+        f"entries and hidden states {_gib(peaks.sampler_bytes)}"
+        if peaks.sampler_bytes
+        else "no sampler before the last stage"
+    )
+    return (
+        f"activations = max(forward pass of {format_tokens(settings.max_num_batched_tokens)} "
+        f"{_gib(peaks.forward_bytes)}, {sampler}) + workspaces {_gib(peaks.workspace_bytes)} + between stages "
+        f"{_gib(peaks.between_stages_bytes)} = {_gib(peaks.total_bytes)}"
+    )
+
+
+def _graphs_line(rank: RankMemory, release: ReleaseOverheads) -> str:
+    where = "inside" if release.cuda_graphs_inside_budget else "outside"
+    return f"CUDA graphs = {_gib(rank.cuda_graph_bytes)}, {where} the budget"
+
+
+def _kv_cache_line(rank: RankMemory, release: ReleaseOverheads) -> str:
+    parts = [rank.weights_bytes, rank.activations_bytes, rank.non_torch_bytes]
+    if release.cuda_graphs_inside_budget:
+        parts.append(rank.cuda_graph_bytes)
+    taken = " - ".join(_gib(part) for part in parts)
+    return f"KV cache = {_gib(rank.budget_bytes)} - {taken} = {_gib(rank.kv_cache_bytes)}"
+
+
+def _token_lines(
+    answer: MemoryEstimate, law: KvCacheLaw, rank: RankMemory, weights: StageWeights
+) -> tuple[str, str, str]:
+    settings, split = answer.settings, answer.parallelism
+    layers = weights.stage.num_layers
+    per_token = layers * law.bytes_per_token_per_layer(split.tensor, settings.kv_cache_dtype)
+    block_bytes = per_token * law.block_tokens
+    needed = blocks_for(settings.max_model_len, law.block_tokens)
+    blocks = answer.kv_cache_tokens // law.block_tokens // split.data
+    return (
+        f"KV cache per token = {layers} layers x ({law.formula(split.tensor, settings.kv_cache_dtype)}) = "
+        f"{per_token:,} B",
+        f"KV cache tokens = floor({_gib(rank.kv_cache_bytes)} / {block_bytes:,} B per block), the fewest of all "
+        f"ranks = {blocks:,} blocks x {law.block_tokens} tokens x DP {split.data} = "
+        f"{format_tokens(answer.kv_cache_tokens)}",
+        f"one request of {format_tokens(settings.max_model_len)} needs {needed:,} blocks (one of them the null "
+        f"block) = {_gib(needed * block_bytes)}; the longest that fits has "
+        f"{format_tokens(answer.longest_context_tokens)}",
+    )
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.3f} GiB"

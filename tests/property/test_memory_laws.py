@@ -1,0 +1,129 @@
+"""Laws that hold for every model, split and setting, not only for the tabled ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, estimate
+from deepseek_operator.memory.kv_cache import blocks_for, kv_cache_law
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.tensors import Component, allocated_bytes
+from deepseek_operator.memory.weights import parameter_counts, stage_weights
+
+GIB = 2**30
+NAMES = (
+    "deepseek-ai/deepseek-llm-67b-chat",
+    "deepseek-ai/deepseek-coder-5.7bmqa-base",
+    "deepseek-ai/deepseek-moe-16b-chat",
+    "deepseek-ai/DeepSeek-V2-Lite",
+    "deepseek-ai/DeepSeek-V2.5",
+    "deepseek-ai/DeepSeek-R1",
+    "deepseek-ai/DeepSeek-V3.2",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+    "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
+    "deepseek-ai/DeepSeek-R1-0528-Qwen3-8B",
+)
+SHAPES = st.sampled_from(NAMES).map(shape)
+RANKS = st.sampled_from((1, 2, 4, 8, 16))
+CONTEXTS = st.integers(1, 200_000)
+DTYPES = st.sampled_from(KvCacheDtype)
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> Parallelism:
+    return Parallelism(
+        tensor=draw(RANKS),
+        pipeline=draw(st.integers(1, 8)),
+        data=draw(st.sampled_from((1, 2, 4, 8))),
+        expert=draw(st.booleans()),
+    )
+
+
+@st.composite
+def settings(draw: st.DrawFn) -> EngineSettings:
+    return EngineSettings(
+        release=draw(st.sampled_from(("0.8.5", "0.11.0", "0.16.0", "0.19.0", "0.32.0"))),
+        gpu_memory_utilization_percent=draw(st.integers(50, 97)),
+        max_model_len=draw(CONTEXTS),
+        max_num_seqs=draw(st.integers(1, 1024)),
+        max_num_batched_tokens=draw(st.integers(16, 16_384)),
+        kv_cache_dtype=draw(DTYPES),
+        quantization=draw(st.sampled_from(("Native", "FP8", "AWQ"))),
+    )
+
+
+TOTALS = st.integers(16 * GIB, 300 * GIB)
+
+
+@given(model=SHAPES, split=splits(), told=settings(), total=TOTALS, shorter=CONTEXTS)
+def test_a_shorter_context_fits_where_a_longer_one_does(
+    model: ModelShape, split: Parallelism, told: EngineSettings, total: int, shorter: int
+):
+    assume(shorter <= told.max_model_len)
+    long, short = (estimate(model, split, replace(told, max_model_len=n), total) for n in (told.max_model_len, shorter))
+    assert short.fits >= long.fits
+    for more, less in zip(long.ranks, short.ranks, strict=True):
+        assert more.kv_cache_bytes <= less.kv_cache_bytes
+
+
+@given(model=SHAPES, split=splits(), told=settings(), total=TOTALS)
+def test_a_model_fits_exactly_when_its_context_is_within_the_longest(
+    model: ModelShape, split: Parallelism, told: EngineSettings, total: int
+):
+    answer = estimate(model, split, told, total)
+    if answer.fits:
+        assert told.max_model_len <= answer.longest_context_tokens
+    longest = answer.longest_context_tokens
+    if longest:
+        again = estimate(model, split, replace(told, max_model_len=longest), total)
+        assert again.kv_cache_tokens // split.data >= longest
+
+
+@given(model=SHAPES, split=splits(), factor=st.sampled_from((2, 4, 8)))
+def test_more_tensor_parallelism_never_raises_the_weights_of_a_rank(model: ModelShape, split: Parallelism, factor: int):
+    wider = replace(split, tensor=split.tensor * factor)
+    for before, after in zip(stage_weights(model, split), stage_weights(model, wider), strict=True):
+        assert after.total_bytes <= before.total_bytes
+
+
+@given(model=SHAPES, pipeline=st.integers(2, 16))
+def test_stages_add_up_to_the_whole_model(model: ModelShape, pipeline: int):
+    def without_tables(split: Parallelism) -> int:
+        sizes = [dict(stage.by_component) for stage in stage_weights(model, split)]
+        return sum(sum(size.values()) - size[Component.ROTARY_TABLE] for size in sizes)
+
+    assert without_tables(Parallelism(pipeline=pipeline)) == without_tables(Parallelism())
+
+
+@given(model=SHAPES, split=splits())
+def test_ranks_together_hold_every_parameter(model: ModelShape, split: Parallelism):
+    stored_bits = 8 if model.quantization_block else 16
+    held = sum(stage.total_bytes for stage in stage_weights(model, split)) * split.tensor * split.data
+    assert held * 8 >= sum(parameter_counts(model).values()) * stored_bits
+
+
+@given(model=SHAPES, tensor=RANKS, dtype=DTYPES, tokens=CONTEXTS)
+def test_doubling_the_requests_doubles_the_cache_at_most(
+    model: ModelShape, tensor: int, dtype: KvCacheDtype, tokens: int
+):
+    law = kv_cache_law(model)
+    block_bytes = law.block_tokens * law.bytes_per_token_per_layer(tensor, dtype)
+    one = blocks_for(tokens, law.block_tokens) * block_bytes
+    two_in_one = blocks_for(2 * tokens, law.block_tokens) * block_bytes
+    assert one <= two_in_one <= 2 * one
+
+
+@given(model=SHAPES, tensor=RANKS, dtype=DTYPES)
+def test_more_tensor_parallelism_never_raises_the_cache_of_a_token(model: ModelShape, tensor: int, dtype: KvCacheDtype):
+    law = kv_cache_law(model)
+    assert law.bytes_per_token_per_layer(2 * tensor, dtype) <= law.bytes_per_token_per_layer(tensor, dtype)
+
+
+@given(requested=st.integers(0, 10 * GIB))
+def test_the_allocator_never_gives_less_than_asked(requested: int):
+    assert requested <= allocated_bytes(requested) <= requested + 2**20 + 512

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.errors import UnknownQuantizationError
+from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, RankMemory, estimate
+from deepseek_operator.memory.explanation import explanation
+from deepseek_operator.memory.parallelism import Parallelism
+
+GIB = 2**30
+H100 = int(79.19 * GIB)
+H200 = int(139.81 * GIB)
+R1 = "deepseek-ai/DeepSeek-R1"
+V32 = "deepseek-ai/DeepSeek-V3.2"
+LLM_67B = "deepseek-ai/deepseek-llm-67b-chat"
+SETTINGS = EngineSettings(
+    release="0.32.0",
+    gpu_memory_utilization_percent=92,
+    max_model_len=4096,
+    max_num_seqs=1024,
+    max_num_batched_tokens=8192,
+)
+
+
+def test_the_budget_is_spent_to_the_last_byte():
+    answer = estimate(shape(LLM_67B), Parallelism(tensor=4), SETTINGS, H100)
+    rank = answer.worst_rank
+    spent = (
+        rank.weights_bytes + rank.activations_bytes + rank.non_torch_bytes + rank.cuda_graph_bytes + rank.kv_cache_bytes
+    )
+    assert spent == rank.budget_bytes == -(-H100 * 92 // 100)
+    assert answer.kv_cache_bytes_per_token == 97_280
+    assert answer.kv_cache_tokens == rank.kv_cache_bytes // (97_280 * 16) * 16
+    assert (answer.fits, answer.limit, answer.longest_context_tokens) == (True, "", 4096)
+
+
+def test_graphs_lie_outside_the_budget_of_older_releases():
+    rank = estimate(shape(LLM_67B), Parallelism(tensor=4), replace(SETTINGS, release="0.19.0"), H100).worst_rank
+    assert rank.kv_cache_bytes == (
+        rank.budget_bytes - rank.weights_bytes - rank.activations_bytes - rank.non_torch_bytes
+    )
+    assert rank.cuda_graph_bytes > 0
+
+
+def test_a_fraction_of_a_percent_of_utilization_counts():
+    settings = replace(SETTINGS, gpu_memory_utilization_percent=83, gpu_memory_utilization_basis_points=50)
+    rank = estimate(shape(LLM_67B), Parallelism(tensor=4), settings, 10_000_000_000).worst_rank
+    assert rank.budget_bytes == 8_350_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "settings", "total_bytes", "limit"),
+    [
+        pytest.param(
+            R1,
+            Parallelism(tensor=8),
+            SETTINGS,
+            H100,
+            "weights and overheads need 88.6 GiB on each GPU (79.6 GiB of them weights), but the budget is 72.9 GiB of "
+            "79.2 GiB; no context fits, so split over more GPUs, quantize, or use larger GPUs",
+            id="weights alone are too large",
+        ),
+        pytest.param(
+            LLM_67B,
+            Parallelism(tensor=2),
+            replace(SETTINGS, gpu_memory_utilization_percent=87),
+            H100,
+            "one request of 4,096 tokens needs 0.7 GiB of KV cache on each GPU, but 0.4 GiB are available; at most "
+            "2,160 tokens would fit",
+            id="one request is too long",
+        ),
+        pytest.param(
+            R1,
+            Parallelism(tensor=8, pipeline=2),
+            replace(SETTINGS, max_model_len=163_840, gpu_memory_utilization_percent=64),
+            H100,
+            "one request of 163,840 tokens needs 5.3 GiB of KV cache on a rank of stage 1, but 1.6 GiB are available; "
+            "at most 51,056 tokens would fit",
+            id="the stage with the least room is named",
+        ),
+        pytest.param(
+            LLM_67B,
+            Parallelism(tensor=4),
+            replace(SETTINGS, gpu_memory_utilization_percent=99),
+            H100,
+            "the budget is 78.4 GiB, but driver, NCCL and CUDA graphs leave only 77.1 GiB of 79.2 GiB; a utilization "
+            "of 97 % would work",
+            id="utilization asks for what the driver holds",
+        ),
+    ],
+)
+def test_a_refusal_names_needed_available_and_what_would_work(
+    name: str, split: Parallelism, settings: EngineSettings, total_bytes: int, limit: str
+):
+    answer = estimate(shape(name), split, settings, total_bytes)
+    assert (answer.fits, answer.limit) == (False, limit)
+
+
+def test_the_longest_context_fits_and_one_block_more_does_not():
+    model, split = shape(V32), Parallelism(tensor=8)
+    settings = replace(SETTINGS, max_model_len=163_840, gpu_memory_utilization_percent=68)
+    refused = estimate(model, split, settings, H200)
+    longest = refused.longest_context_tokens
+    assert 0 < longest < 163_840
+    assert estimate(model, split, replace(settings, max_model_len=longest), H200).fits
+    assert not estimate(model, split, replace(settings, max_model_len=longest + 1), H200).fits
+
+
+def test_every_rank_has_the_block_count_of_the_smallest():
+    model = shape("deepseek-ai/DeepSeek-R1-Distill-Llama-8B")
+    answer = estimate(model, Parallelism(pipeline=2), SETTINGS, H100)
+    first, last = answer.ranks
+    assert last.kv_cache_bytes < first.kv_cache_bytes
+    assert answer.worst_rank == last
+    assert answer.kv_cache_tokens == last.kv_cache_bytes // (16 * 4096 * 16) * 16
+
+
+def test_each_data_parallel_engine_has_its_own_cache():
+    model = shape("deepseek-ai/DeepSeek-R1-Distill-Llama-8B")
+    one = estimate(model, Parallelism(), SETTINGS, H100)
+    four = estimate(model, Parallelism(data=4), SETTINGS, H100)
+    assert four.kv_cache_tokens == 4 * one.kv_cache_tokens
+    assert four.longest_context_tokens == one.longest_context_tokens
+
+
+def test_v32_needs_tensor_parallelism_beside_attention_replicas_on_h200():
+    """LMCache PR 2521: TP1 DP8 does not start on 8 x H200, TP2 DP4 does."""
+    settings = replace(SETTINGS, release="0.15.0", max_model_len=163_840, gpu_memory_utilization_percent=90)
+    fits = [
+        estimate(shape(V32), Parallelism(tensor=tensor, data=8 // tensor, expert=True), settings, H200).fits
+        for tensor in (1, 2)
+    ]
+    assert fits == [False, True]
+
+
+def test_the_band_widens_as_the_cache_shrinks():
+    roomy = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H200)
+    tight = estimate(shape(R1), Parallelism(tensor=8), replace(SETTINGS, gpu_memory_utilization_percent=66), H200)
+    overdrawn = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H100)
+    assert roomy.kv_cache_error_percent < tight.kv_cache_error_percent < overdrawn.kv_cache_error_percent == 100
+
+
+def test_an_unknown_quantization_is_refused():
+    with pytest.raises(UnknownQuantizationError, match="unknown quantization 'int3'"):
+        estimate(shape(LLM_67B), Parallelism(), replace(SETTINGS, quantization="int3"), H100)
+
+
+def test_worst_rank_is_the_first_of_equals():
+    rank = RankMemory(
+        stage=0,
+        total_bytes=10,
+        budget_bytes=9,
+        weights_bytes=5,
+        activations_bytes=1,
+        non_torch_bytes=1,
+        cuda_graph_bytes=0,
+        kv_cache_bytes=2,
+    )
+    answer = MemoryEstimate(
+        parallelism=Parallelism(pipeline=2),
+        settings=SETTINGS,
+        ranks=(rank, replace(rank, stage=1)),
+        kv_cache_bytes_per_token=1,
+        kv_cache_tokens=2,
+        kv_cache_error_percent=1,
+        longest_context_tokens=0,
+        fits=True,
+        limit="",
+    )
+    assert answer.worst_rank.stage == 0
+
+
+def test_the_explanation_shows_the_numbers_of_the_answer():
+    model = shape(LLM_67B)
+    answer = estimate(model, Parallelism(tensor=4), SETTINGS, H100)
+    lines = explanation(model, answer)
+    assert lines[1] == "budget = total x utilization = 79.190 GiB x 92 % = 72.855 GiB"
+    assert "KV cache per token = 95 layers x (2 x 2 KV heads x 128 x 2 B) = 97,280 B" in lines
+    assert any(line.endswith(f"= {answer.kv_cache_tokens:,} tokens") for line in lines)

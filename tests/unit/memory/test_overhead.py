@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.errors import UnknownEngineReleaseError
+from deepseek_operator.memory.overhead import activations, cuda_graph_bytes, release_overheads
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.memory.stages import stages
+
+GIB = 2**30
+MIB = 2**20
+R1 = "deepseek-ai/DeepSeek-R1"
+LLAMA_8B = "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"
+V2_LITE = "deepseek-ai/DeepSeek-V2-Lite"
+SETTINGS = EngineSettings(
+    release="0.19.0",
+    gpu_memory_utilization_percent=95,
+    max_model_len=8192,
+    max_num_seqs=1024,
+    max_num_batched_tokens=8192,
+)
+
+
+@pytest.mark.parametrize(
+    ("release", "figures_of", "error_percent"),
+    [
+        pytest.param("0.19.0", "0.19.0", 15, id="a measured release"),
+        pytest.param("v0.11.2rc1+rhai0.cuda", "0.11.2", 40, id="a release as logs write it"),
+        pytest.param("0.22", "0.21.0", 35, id="the next older one, with a wider band"),
+        pytest.param("1.0.0", "0.32.0", 35, id="newer than all"),
+        pytest.param("0.5.4", "0.7.1", 50, id="older than all"),
+    ],
+)
+def test_release(release: str, figures_of: str, error_percent: int):
+    found = release_overheads(release)
+    assert (found.release, found.overhead_error_percent) == (figures_of, error_percent)
+
+
+@pytest.mark.parametrize("text", ["", "latest", "0", "0.32.0.1", "-1.2.3", "9" * 100])
+def test_what_is_no_release_is_refused_with_a_remedy(text: str):
+    with pytest.raises(UnknownEngineReleaseError, match=r"unknown engine release .*; write a number such as 0\.32\.0"):
+        release_overheads(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "stage", "logged_gib"),
+    [
+        pytest.param(LLAMA_8B, Parallelism(), 0, 1.89, id="the sampler decides for a dense model"),
+        pytest.param(LLAMA_8B, Parallelism(tensor=4), 0, 1.89, id="TP does not lower the sampler's peak"),
+        pytest.param(LLAMA_8B, Parallelism(pipeline=4), 0, 1.05, id="the forward pass decides before the last stage"),
+        pytest.param(LLAMA_8B, Parallelism(pipeline=4), 3, 2.01, id="the last stage computes logits"),
+        pytest.param(V2_LITE, Parallelism(), 0, 1.93, id="experts keep a workspace"),
+    ],
+)
+def test_activations_are_near_what_the_engine_logged(name: str, split: Parallelism, stage: int, logged_gib: float):
+    model = shape(name)
+    found = activations(
+        model, split, stages(model, split.pipeline)[stage], SETTINGS, release_overheads("0.19.0")
+    ).total_bytes
+    assert found / GIB == pytest.approx(logged_gib, abs=0.06)
+
+
+def test_sparse_attention_needs_workspace_by_context():
+    model = shape("deepseek-ai/DeepSeek-V3.2")
+    (stage,) = stages(model, 1)
+    few_tokens = replace(SETTINGS, max_num_batched_tokens=16, max_model_len=163_840)
+    found = activations(model, Parallelism(tensor=8), stage, few_tokens, release_overheads("0.32.0"))
+    assert found.workspace_bytes == 163_840 * (5 * 1152 + 40 * 132)
+
+
+def test_gathered_tokens_of_data_parallel_ranks_widen_the_workspace_of_experts():
+    model = shape(R1)
+    (stage,) = stages(model, 1)
+    release = release_overheads("0.32.0")
+    one = activations(model, Parallelism(tensor=8, expert=True), stage, SETTINGS, release)
+    four = activations(model, Parallelism(tensor=8, data=4, expert=True), stage, SETTINGS, release)
+    assert four.workspace_bytes == 4 * one.workspace_bytes
+
+
+def test_cuda_graphs_grow_with_layers_and_batch_sizes():
+    release = release_overheads("0.19.0")
+    (dense,) = stages(shape(LLAMA_8B), 1)
+    half, _ = stages(shape(LLAMA_8B), 2)
+    sizes = [
+        cuda_graph_bytes(dense, SETTINGS, release),
+        cuda_graph_bytes(half, SETTINGS, release),
+        cuda_graph_bytes(dense, replace(SETTINGS, max_num_seqs=128), release),
+        cuda_graph_bytes(dense, replace(SETTINGS, enforce_eager=True), release),
+    ]
+    assert [size // MIB for size in sizes] == [950, 670, 774, 0]
+
+
+def test_ranks_between_listed_counts_take_the_larger_figure():
+    release = release_overheads("0.32.0")
+    assert [release.non_torch_bytes(tensor) // MIB for tensor in (1, 3, 8, 16)] == [300, 2270, 2450, 2450]
