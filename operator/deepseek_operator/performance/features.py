@@ -16,9 +16,6 @@ PCIE_GEN4_GB_PER_SECOND = 64.0
 Source: PCI Express 4.0: 16 GT/s x 16 lanes with 128b/130b coding is 31.5 GB/s per direction.
 """
 
-NODE_NETWORK_GB_PER_SECOND = 50.0
-"""Assumed network between nodes per GPU, both directions (200 Gbit/s each way); not measured."""
-
 UNLINKED_ALL_REDUCE_SECONDS = 20e-6
 """Assumed extra latency of one all-reduce staged through the host over PCIe; not measured.
 
@@ -27,6 +24,9 @@ The engine's own one-shot all-reduce needs NVLink or at most two PCIe GPUs; else
 
 PIPELINE_HOP_SECONDS = 50e-6
 """Assumed latency of passing activations to the next pipeline stage; not measured (no data with pipelines)."""
+
+NODE_HOP_SECONDS = 100e-6
+"""Assumed latency on top when that stage is on another node; not measured."""
 
 TPOT_TERMS = (
     "dense_weights",
@@ -90,7 +90,7 @@ def linked(gpu: Gpu, tensor: int) -> bool:
     return bool(gpu.link_gb_per_second) and (gpu.link_spans_node or tensor <= 2)
 
 
-def tpot_terms(point: ServingPoint) -> dict[str, float]:
+def tpot_terms(point: ServingPoint, prefill: Work) -> dict[str, float]:
     """Return seconds of each roofline term of one output token; coefficients near 1 mean "at the limit"."""
     work = decode_work(
         point.shape,
@@ -100,11 +100,10 @@ def tpot_terms(point: ServingPoint) -> dict[str, float]:
         batch=point.batch,
         context_tokens=point.input_tokens + point.output_tokens / 2,
     )
-    prefill = _prefill(point)
     bandwidth = (point.gpu.memory_bandwidth_gb_per_second or math.nan) * 1e9
     peak = point.precision.tflops * 1e12
     layers = float(point.shape.num_layers)
-    sharing = (point.batch - 1) / max(1, point.output_tokens) / point.parallelism.data
+    sharing = (point.batch - 1) / max(1, point.output_tokens) / _queues(point)
     return {
         "dense_weights": work.dense_bytes / bandwidth,
         "expert_weights": work.expert_bytes / bandwidth,
@@ -117,12 +116,11 @@ def tpot_terms(point: ServingPoint) -> dict[str, float]:
     }
 
 
-def ttft_terms(point: ServingPoint, tpot_seconds: float) -> dict[str, float]:
+def ttft_terms(point: ServingPoint, prefill: Work, tpot_seconds: float) -> dict[str, float]:
     """Return seconds of each term of the time to the first token, queueing in a closed loop included."""
-    prefill = _prefill(point)
     compute = prefill.flops / (point.precision.tflops * 1e12)
     layers = float(point.shape.num_layers)
-    batch = point.batch / point.parallelism.data
+    batch = point.batch / _queues(point)
     return {
         "prefill_flops": compute,
         "queue_log": compute * math.log2(max(1.0, batch)),
@@ -134,7 +132,13 @@ def ttft_terms(point: ServingPoint, tpot_seconds: float) -> dict[str, float]:
     }
 
 
-def _prefill(point: ServingPoint) -> Work:
+def _queues(point: ServingPoint) -> int:
+    """Prompts that a replica reads at the same time: one per data-parallel engine and pipeline stage."""
+    return point.parallelism.data * point.parallelism.pipeline
+
+
+def prefill_of(point: ServingPoint) -> Work:
+    """Return the work of reading one prompt of the point; both latencies need it."""
     return prefill_work(
         point.shape,
         point.parallelism,
@@ -146,15 +150,13 @@ def _prefill(point: ServingPoint) -> Work:
 def unfitted_seconds(point: ServingPoint) -> float:
     """Return latency per pass that no measurement covers: all-reduce over PCIe and hops between stages."""
     split = point.parallelism
-    hops = (split.pipeline - 1) * PIPELINE_HOP_SECONDS
+    hops = (split.pipeline - 1) * PIPELINE_HOP_SECONDS + (point.nodes - 1) * NODE_HOP_SECONDS
     if linked(point.gpu, split.tensor):
         return hops
     return hops + 2 * point.shape.num_layers * UNLINKED_ALL_REDUCE_SECONDS
 
 
 def _link_bytes_per_second(point: ServingPoint) -> float:
-    if point.nodes > point.parallelism.pipeline * point.parallelism.data:
-        return NODE_NETWORK_GB_PER_SECOND * 1e9
     if linked(point.gpu, point.parallelism.tensor):
         return (point.gpu.link_gb_per_second or PCIE_GEN4_GB_PER_SECOND) * 1e9
     return PCIE_GEN4_GB_PER_SECOND * 1e9

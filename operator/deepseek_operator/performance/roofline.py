@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 from deepseek_operator.catalog.gpus import Gpu
-from deepseek_operator.performance.features import ServingPoint, tpot_terms, ttft_terms, unfitted_seconds
+from deepseek_operator.performance.features import ServingPoint, prefill_of, tpot_terms, ttft_terms, unfitted_seconds
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
 
 
@@ -90,9 +90,9 @@ def predict(point: ServingPoint) -> Prediction | None:
     if not can_predict(point.gpu) or not math.isfinite(point.precision.tflops) or point.precision.tflops <= 0:
         return None
     fit = coefficients()
-    extra = unfitted_seconds(point)
-    tpot = _weighted(tpot_terms(point), fit.tpot) + extra
-    ttft = _weighted(ttft_terms(point, tpot), fit.ttft) + extra
+    prefill, extra = prefill_of(point), unfitted_seconds(point)
+    tpot = _weighted(tpot_terms(point, prefill), fit.tpot) + extra
+    ttft = _weighted(ttft_terms(point, prefill, tpot), fit.ttft) + extra
     request_seconds = ttft + tpot * max(0, point.output_tokens - 1)
     seen = point.gpu.id in fit.gpus
     tpot_error = fit.tpot_error_percent if seen else fit.tpot_error_percent_unseen_gpu

@@ -32,7 +32,8 @@ _STORED_BYTES = {
     StoredPrecision.FLOAT16: 2.0,
     StoredPrecision.FP8_BLOCK: 1.0,
 }
-_QUALITIES = tuple(Quality)
+QUALITIES = tuple(Quality)
+"""The quality classes, mildest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ def rungs(request: PlanRequest, gpu: Gpu) -> tuple[list[Rung], list[str]]:
 
 
 def _allowed(quality: Quality) -> list[Quantization]:
-    within = _QUALITIES[: _QUALITIES.index(quality) + 1]
+    within = QUALITIES[: QUALITIES.index(quality) + 1]
     return [rung for rung in quantizations() if Quality(rung.quality) in within and not rung.needs_checkpoint]
 
 

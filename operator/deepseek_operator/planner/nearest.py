@@ -9,15 +9,14 @@ from deepseek_operator.catalog.gpus import gpus as catalogue
 from deepseek_operator.planner.choose import answers
 from deepseek_operator.planner.explain import cost_text, replicas_text
 from deepseek_operator.planner.feasibility import Choice
-from deepseek_operator.planner.hardware import AUTO
-from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Quality, Supply
+from deepseek_operator.planner.hardware import AUTO, QUALITIES
+from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Supply
 from deepseek_operator.planner.topology import is_geforce
 from deepseek_operator.units import format_usd
 
 MOST_NODES_ADDED = 8
 MOST_SUGGESTIONS = 2
 _NODE_SIZE = 8
-_QUALITIES = tuple(Quality)
 
 
 def nearest(request: PlanRequest, supply: Supply) -> str:
@@ -124,7 +123,7 @@ def _spread(best: Choice) -> str:
 
 
 def _other_quality(request: PlanRequest, supply: Supply) -> Iterator[str]:
-    for quality in _QUALITIES[_QUALITIES.index(request.quality) + 1 :]:
+    for quality in QUALITIES[QUALITIES.index(request.quality) + 1 :]:
         best = _best(replace(request, quality=quality), supply)
         if best is not None:
             yield f"allow quality {quality.value}: {replicas_text(best)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepseek_operator.errors import shortened
-from deepseek_operator.planner.alternatives import alternatives
+from deepseek_operator.planner.alternatives import alternatives, cheaper_below
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers
 from deepseek_operator.planner.explain import reasons
@@ -42,11 +42,12 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
     found = answers(request, supply)
     joins = frozenset(answer.pool.gpu.id for answer in found if joins_gpus(request, answer.pool))
     if found and found[0].best is not None:
-        return _plan(request, found[0], found[1:], joins)
+        return _plan(request, supply, found, joins)
     return _infeasible(request, supply, found, joins)
 
 
-def _plan(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer], joins: frozenset[str]) -> Plan:
+def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: frozenset[str]) -> Plan:
+    answer, others = found[0], found[1:]
     best = answer.best
     assert best is not None  # noqa: S101 (the caller passes an answer with a choice)
     candidate, memory = best.candidate, best.estimate
@@ -71,7 +72,7 @@ def _plan(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer], jo
         predicted=best.predicted,
         cost_per_hour_usd=best.cost_per_hour_usd,
         reasons=reasons(request, answer, others),
-        alternatives=alternatives(others, joins),
+        alternatives=alternatives(others, joins, cheaper_below(request, supply, best)),
     )
 
 
