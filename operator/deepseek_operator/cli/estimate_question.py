@@ -151,11 +151,11 @@ def _shape(question: EstimateQuestion) -> ModelShape:
         return shape(question.model)
     if not isinstance(question.config, str):
         return shape_from_config(question.config)
-    with Path(question.config).open("rb") as file:
-        text = file.read(MAX_CONFIG_BYTES + 1)
     try:
+        with Path(question.config).open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
         content = json.loads(text) if len(text) <= MAX_CONFIG_BYTES else None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or a path with a null character
         content = None
     if not isinstance(content, dict):
         raise InvalidSpecError("config", f"{shortened(question.config)} holds no JSON object; give a config.json")
@@ -187,9 +187,9 @@ def _settings(question: EstimateQuestion, model: ModelShape, total_bytes: int) -
     release = engine_release(DEFAULT_ENGINE, DEFAULT_VERSION)
     limits = release.default_batch_limits(total_bytes, question.gpu)
     share = question.gpu_memory_utilization
-    basis_points = 100 * release.gpu_memory_utilization_percent if share is None else round(share * 10_000)
-    if not 0 < basis_points <= 10_000:
+    if share is not None and not 0 < share <= 1:
         raise InvalidSpecError("gpu-memory-utilization", f"{share} is outside 0 to 1; write one such as 0.92")
+    basis_points = 100 * release.gpu_memory_utilization_percent if share is None else round(share * 10_000)
     if question.kv_cache_dtype not in list(KvCacheDtype):
         raise InvalidSpecError(
             "kv-cache-dtype", f"unknown {shortened(question.kv_cache_dtype)!r}; known are {', '.join(KvCacheDtype)}"

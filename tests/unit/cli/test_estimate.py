@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner, Result
+
+from deepseek_operator.cli.estimate import estimate
+from deepseek_operator.cli.estimate_question import EstimateQuestion, answer, parse_question
+from deepseek_operator.errors import DeepSeekOperatorError, InvalidSpecError
+
+LLM_67B = "deepseek-ai/deepseek-llm-67b-chat"
+R1 = "deepseek-ai/DeepSeek-R1"
+H100 = "h100-sxm5-80gb"
+LLAMA_8B_CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 128256,
+}
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(estimate)
+    return CliRunner().invoke(app, arguments, catch_exceptions=True)
+
+
+def test_json_has_the_documented_shape():
+    result = run("--model", LLM_67B, "--gpu", H100, "--tensor-parallel-size", "4", "-o", "json")
+    content = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert list(content) == [
+        "fits",
+        "perRank",
+        "kvCacheBytesPerToken",
+        "kvCacheTokens",
+        "maxConcurrency",
+        "gpuMemoryBytes",
+        "errorPercent",
+        "limit",
+        "performance",
+    ]
+    assert list(content["perRank"][0]) == [
+        "stage",
+        "weightsBytes",
+        "activationsBytes",
+        "nonTorchBytes",
+        "cudaGraphBytes",
+        "kvCacheBytes",
+    ]
+    assert (content["fits"], content["limit"], content["performance"]) == (True, None, None)
+    assert content["kvCacheBytesPerToken"] == 97_280
+    assert content["maxConcurrency"] == round(content["kvCacheTokens"] / 4096, 2)
+
+
+def test_what_does_not_fit_exits_with_two_and_names_the_limit():
+    result = run("--model", R1, "--gpu", H100, "--tensor-parallel-size", "8", "-o", "json")
+    content = json.loads(result.stdout)
+    assert (result.exit_code, content["fits"]) == (2, False)
+    assert content["limit"].startswith("weights and overheads need 88.6 GiB on each GPU")
+
+
+def test_yaml_says_the_same_as_json():
+    arguments = ("--model", LLM_67B, "--gpu", H100, "--tensor-parallel-size", "4", "-o")
+    assert yaml.safe_load(run(*arguments, "yaml").stdout) == json.loads(run(*arguments, "json").stdout)
+
+
+def test_the_table_shows_every_stage_and_the_verdict():
+    result = run("--model", LLM_67B, "--gpu", H100, "--tensor-parallel-size", "2", "--pipeline-parallel-size", "2")
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["STAGE", "0", "1"]
+    assert lines[3] == "TP2 PP2 on 4 GPUs: fits"
+
+
+def test_explain_prints_formulas_in_either_form():
+    arguments = ("--model", LLM_67B, "--gpu", H100, "--tensor-parallel-size", "4", "--explain")
+    formula = "KV cache per token = 95 layers x (2 x 2 KV heads x 128 x 2 B) = 97,280 B"
+    assert formula in run(*arguments).stdout
+    assert formula in json.loads(run(*arguments, "-o", "json").stdout)["explanation"]
+
+
+def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA_8B_CONFIG))
+    result = run("--config", str(config), "--gpu-memory-bytes", "25000000000", "-o", "json")
+    content = json.loads(result.stdout)
+    assert (content["gpuMemoryBytes"], content["kvCacheBytesPerToken"]) == (25_000_000_000, 131_072)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        pytest.param(EstimateQuestion(gpu=H100), "give either a model name or a config", id="no model"),
+        pytest.param(
+            EstimateQuestion(model=R1, config="config.json", gpu=H100),
+            "give either a model name or a config",
+            id="two models",
+        ),
+        pytest.param(
+            EstimateQuestion(config="no\0path", gpu=H100),
+            "config: no\0path holds no JSON object; give a config.json",
+            id="an impossible path",
+        ),
+        pytest.param(
+            EstimateQuestion(model=R1), "give a GPU id (see `catalog gpus`) or gpu-memory-bytes", id="no memory"
+        ),
+        pytest.param(
+            EstimateQuestion(model=R1, gpu_memory_bytes=0),
+            "gpu-memory-bytes: 0 is no positive number",
+            id="no memory at all",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, tensor_parallel_size=3),
+            "TP 3 does not divide the 64 attention heads; use 1, 2, 4, 8, 16, 32 or 64",
+            id="a split that the engine refuses",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, gpu_memory_utilization=92.0),
+            "gpu-memory-utilization: 92.0 is outside 0 to 1; write one such as 0.92",
+            id="percent instead of a share",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, gpu_memory_utilization=float("nan")),
+            "gpu-memory-utilization: nan is outside 0 to 1; write one such as 0.92",
+            id="a share that is no number",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, kv_cache_dtype="int4"),
+            "kv-cache-dtype: unknown 'int4'; known are auto, bfloat16, fp8",
+            id="an unknown cache dtype",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, max_model_len=5000),
+            "max-model-len: 5,000 tokens are more than the model's 4,096",
+            id="more context than the model has",
+        ),
+        pytest.param(
+            EstimateQuestion(model=LLM_67B, gpu=H100, engine_version="latest"),
+            "unknown engine release 'latest'; write a number such as 0.32.0",
+            id="a release that is no number",
+        ),
+    ],
+)
+def test_a_question_without_an_answer_is_refused_with_its_remedy(question: EstimateQuestion, sentence: str):
+    with pytest.raises(DeepSeekOperatorError) as refusal:
+        answer(question)
+    assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "rung"),
+    [("", "Native"), ("fp8_per_tensor", "FP8"), ("FP8", "FP8"), ("awq", "AWQ"), ("compressed-tensors", "INT8W8A8")],
+)
+def test_quantizations_are_understood_by_either_name(name: str, rung: str):
+    found = answer(EstimateQuestion(model=LLM_67B, gpu=H100, tensor_parallel_size=4, quantization=name))
+    assert found.memory.settings.quantization == rung
+
+
+def test_batch_answers_each_line_in_order(tmp_path: Path):
+    questions = [
+        {"model": LLM_67B, "gpu": H100, "tensorParallelSize": 4, "gpuMemoryUtilization": 0.9},
+        {"model": LLM_67B, "gpu": H100, "tensorParallelSize": 1},
+        {"model": "deepseek-ai/deepseek-llm-67b-chatt", "gpu": H100},
+        {"config": LLAMA_8B_CONFIG, "gpuMemoryBytes": 25_000_000_000, "enforceEager": True},
+    ]
+    batch = tmp_path / "questions.jsonl"
+    batch.write_text("\n".join(map(json.dumps, questions)) + "\n\nno json\n")
+    result = run("--batch", str(batch))
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert [content.get("fits") for content in answers] == [True, False, None, True, None]
+    assert answers[2]["error"].startswith("unknown model 'deepseek-ai/deepseek-llm-67b-chatt'; did you mean")
+    assert answers[3]["perRank"][0]["cudaGraphBytes"] == 0
+    assert answers[4] == {"error": "no JSON object: 'no json'"}
+
+
+def test_batch_takes_no_other_option(tmp_path: Path):
+    batch = tmp_path / "questions.jsonl"
+    batch.write_text("")
+    result = run("--batch", str(batch), "--model", R1)
+    assert result.exit_code == 2
+    assert "--batch takes every option from its lines" in result.output
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        pytest.param("[1]", "no JSON object: '[1]'", id="a list"),
+        pytest.param('{"modle": "x"}', "modle: unknown key; known are ", id="a misspelt key"),
+        pytest.param('{"maxModelLen": "4096"}', 'maxModelLen: "4096" has the wrong type', id="a text for a number"),
+        pytest.param('{"maxNumSeqs": true}', "maxNumSeqs: true has the wrong type", id="a boolean for a number"),
+        pytest.param('{"enforceEager": 1}', "enforceEager: 1 has the wrong type", id="a number for a boolean"),
+    ],
+)
+def test_a_wrong_line_is_refused(line: str, sentence: str):
+    with pytest.raises(InvalidSpecError) as refusal:
+        parse_question(line)
+    assert str(refusal.value).startswith(sentence)
+
+
+def test_whole_numbers_and_nulls_are_taken_where_they_belong():
+    question = parse_question('{"gpuMemoryUtilization": 1, "maxModelLen": null}')
+    assert (question.gpu_memory_utilization, question.max_model_len) == (1, None)
