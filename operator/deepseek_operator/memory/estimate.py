@@ -104,17 +104,20 @@ class _Question:
         settings = replace(self.settings, max_model_len=max_model_len)
         return tuple(self._rank(weights, settings) for weights in self.weights)
 
-    def blocks(self, ranks: tuple[RankMemory, ...]) -> int:
-        """Return the blocks of one engine: every rank uses the count of the smallest (vLLM ``kv_cache_utils``)."""
-        per_layer = self.law.block_tokens * self.token_layer_bytes
-        return min(
-            blocks_in(rank.kv_cache_bytes, per_layer * max(1, weights.stage.num_layers))
-            for rank, weights in zip(ranks, self.weights, strict=True)
-        )
+    def fewest_blocks(self, ranks: tuple[RankMemory, ...]) -> tuple[int, RankMemory]:
+        """Return the block count that every rank of an engine uses, and the rank that sets it."""
+        counts = (blocks_in(rank.kv_cache_bytes, self.block_bytes(rank.stage)) for rank in ranks)
+        return min(zip(counts, ranks, strict=True), key=lambda pair: (pair[0], pair[1].kv_cache_bytes))
+
+    def block_bytes(self, stage: int) -> int:
+        """Return the bytes of one block in all layers of a stage."""
+        layers = max(1, self.weights[stage].stage.num_layers)
+        return self.law.block_tokens * self.token_layer_bytes * layers
 
     def holds(self, max_model_len: int) -> bool:
         """Whether an engine started with that context can serve one request of that length."""
-        return self.blocks(self.ranks(max_model_len)) >= blocks_for(max_model_len, self.law.block_tokens)
+        blocks, _ = self.fewest_blocks(self.ranks(max_model_len))
+        return blocks >= blocks_for(max_model_len, self.law.block_tokens)
 
     def longest_context(self) -> int:
         """Return the longest request that fits, by bisection over whole blocks; 0 when none does."""
@@ -189,9 +192,9 @@ def estimate(
         weights=stage_weights(shape, parallelism, linear_format(settings.quantization)),
     )
     ranks = question.ranks(settings.max_model_len)
-    blocks = question.blocks(ranks)
+    blocks, _ = question.fewest_blocks(ranks)
     longest = question.longest_context()
-    limit = _limit(question, ranks, blocks, longest)
+    limit = _limit(question, ranks, longest)
     most_layers = max(weights.stage.num_layers for weights in question.weights)
     return MemoryEstimate(
         parallelism=parallelism,
@@ -206,33 +209,29 @@ def estimate(
     )
 
 
-def _limit(question: _Question, ranks: tuple[RankMemory, ...], blocks: int, longest: int) -> str:
+def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> str:
     """Return why the replica does not start, with needed, available and what would work; empty when it does."""
     settings = question.settings
-    worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
+    blocks, worst = question.fewest_blocks(ranks)
     where = f"on a rank of stage {worst.stage}" if len(ranks) > 1 else "on each GPU"
+    remedy = f"at most {format_tokens(longest)} would fit" if longest else "no context fits"
     if worst.kv_cache_bytes <= 0:
         needed = worst.budget_bytes - worst.kv_cache_bytes
         return (
             f"weights and overheads need {format_gib(needed)} {where} ({format_gib(worst.weights_bytes)} of them "
-            f"weights), but the budget is {format_gib(worst.budget_bytes)} of {format_gib(worst.total_bytes)}; no "
-            "context fits, so split over more GPUs, quantize, or use larger GPUs"
+            f"weights), but the budget is {format_gib(worst.budget_bytes)} of {format_gib(worst.total_bytes)}; "
+            f"{remedy}, so split over more GPUs, quantize, or use larger GPUs"
         )
     needed_blocks = blocks_for(settings.max_model_len, question.law.block_tokens)
     if blocks < needed_blocks:
-        layers = max(1, question.weights[worst.stage].stage.num_layers)
-        block_bytes = question.law.block_tokens * question.token_layer_bytes * layers
-        remedy = f"at most {format_tokens(longest)} would fit" if longest else "no context fits"
-        return (
-            f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed_blocks * block_bytes)} "
-            f"of KV cache {where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
-        )
+        needed = needed_blocks * question.block_bytes(worst.stage)
+        return f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed)} of KV cache {where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
     free = worst.total_bytes - question.outside_bytes
     if worst.budget_bytes > free:
         highest = free * 100 // worst.total_bytes
         return (
             f"the budget is {format_gib(worst.budget_bytes)}, but driver, NCCL and CUDA graphs leave only "
-            f"{format_gib(free)} of {format_gib(worst.total_bytes)}; a utilization of {highest} % would work"
+            f"{format_gib(free)} of {format_gib(worst.total_bytes)}; the highest utilization is {highest} %"
         )
     return ""
 

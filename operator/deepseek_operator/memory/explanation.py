@@ -14,21 +14,22 @@ from deepseek_operator.units import GIB, format_tokens
 def explanation(
     shape: ModelShape, answer: MemoryEstimate, compute_capability: tuple[int, int] | None = None
 ) -> tuple[str, ...]:
-    """Return one line per formula, for the rank with the least room for the KV cache.
+    """Return one line per formula, for the rank whose KV cache holds the fewest tokens.
 
     Args:
         shape: the model that was estimated.
         answer: its estimate.
         compute_capability: what ``estimate`` was given.
     """
-    rank = answer.worst_rank
     settings = answer.settings
     release = release_overheads(settings.release)
     law = kv_cache_law(shape, compute_capability)
-    weights = stage_weights(shape, answer.parallelism, linear_format(settings.quantization))[rank.stage]
+    stages = stage_weights(shape, answer.parallelism, linear_format(settings.quantization))
+    rank = min(answer.ranks, key=lambda each: each.kv_cache_bytes / max(1, stages[each.stage].stage.num_layers))
+    weights = stages[rank.stage]
     peaks = activations(shape, answer.parallelism, weights.stage, settings, release)
     return (
-        f"the rank with the least room: stage {rank.stage} of {len(answer.ranks)}, {weights.stage.num_layers} layers",
+        f"the rank with the fewest blocks: stage {rank.stage}, {weights.stage.num_layers} layers",
         _budget_line(answer, rank),
         _weights_line(weights),
         _activations_line(shape, answer, release, peaks),

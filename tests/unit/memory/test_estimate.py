@@ -86,8 +86,8 @@ def test_a_fraction_of_a_percent_of_utilization_counts():
             Parallelism(tensor=4),
             replace(SETTINGS, gpu_memory_utilization_percent=99),
             H100,
-            "the budget is 78.4 GiB, but driver, NCCL and CUDA graphs leave only 77.1 GiB of 79.2 GiB; a utilization "
-            "of 97 % would work",
+            "the budget is 78.4 GiB, but driver, NCCL and CUDA graphs leave only 77.1 GiB of 79.2 GiB; the highest "
+            "utilization is 97 %",
             id="utilization asks for what the driver holds",
         ),
     ],
