@@ -225,7 +225,10 @@ def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> 
     needed_blocks = blocks_for(settings.max_model_len, question.law.block_tokens)
     if blocks < needed_blocks:
         needed = needed_blocks * question.block_bytes(worst.stage)
-        return f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed)} of KV cache {where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
+        return (
+            f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed)} of KV cache "
+            f"{where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
+        )
     free = worst.total_bytes - question.outside_bytes
     if worst.budget_bytes > free:
         highest = free * 100 // worst.total_bytes
