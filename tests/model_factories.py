@@ -17,7 +17,7 @@ from deepseek_operator.units import GIB
 UID = "6f1c0f3e-6a63-4a8e-9a35-0d3f7b9e2c11"
 
 
-def make_deployment(name: str = "deepseek-67b", namespace: str = "chat", **spec: Any) -> DeepSeekDeployment:
+def make_deployment(name: str = "deepseek-67b", namespace: str = "chat", **spec: object) -> DeepSeekDeployment:
     """Return the 67B sample; keywords replace whole fields of its spec, in camelCase."""
     sample: dict[str, Any] = {
         "model": {"name": "deepseek-ai/deepseek-llm-67b-chat"},
@@ -29,7 +29,7 @@ def make_deployment(name: str = "deepseek-67b", namespace: str = "chat", **spec:
     )
 
 
-def make_plan(**changes: Any) -> Plan:
+def make_plan(**changes: object) -> Plan:
     """Return a plan of the 67B sample on four A100; keywords replace its fields."""
     split = Parallelism(tensor=4)
     memory = RankMemory(

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.resources.names import Manifest
+from deepseek_operator.resources.priorityclass import priority_class_name
 
 TEMPLATE_KEY = "pod-template.json"
 INPUTS_KEY = "pod-template-inputs"
@@ -45,11 +46,15 @@ def template_inputs(deployment: DeepSeekDeployment, plan_hash: str) -> str:
             "engine": True,
             "hardware": {"node_selector", "tolerations"},
             "precision": {"checkpoint"},
-            "priority": True,
-            "priority_class_name": True,
         },
     )
-    return _digest({"plan": plan_hash, "spec": {key: value for key, value in written.items() if value}})
+    return _digest(
+        {
+            "plan": plan_hash,
+            "spec": {key: value for key, value in written.items() if value},
+            "priority": priority_class_name(spec.priority or "Standard", spec.priority_class_name),
+        }
+    )
 
 
 def kept_template(data: Mapping[str, str], inputs: str, workload_template_hash: str) -> Manifest | None:

@@ -1,0 +1,59 @@
+"""What the builders cannot run is said, never dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deepseek_operator.resources.runnable import is_runnable
+from model_factories import make_deployment, make_plan
+
+
+@pytest.mark.parametrize(
+    ("plan", "spec", "sentence"),
+    [
+        pytest.param({}, {}, "", id="the sample runs"),
+        pytest.param(
+            {"nodes_per_replica": 2},
+            {},
+            "the plan spans 2 nodes per replica and this version runs a replica on one node; "
+            "allow a GPU with more memory in spec.hardware.gpus, or a smaller model or context",
+            id="several nodes",
+        ),
+        pytest.param(
+            {},
+            {"engine": {"type": "Triton"}},
+            "spec.engine.type: Triton is not supported by this version; leave it out",
+            id="another engine",
+        ),
+        pytest.param(
+            {},
+            {"engine": {"weightOffloadBytes": 1, "speculative": {"method": "MTP"}}},
+            "spec.engine.speculative and spec.engine.weightOffloadBytes are not supported by this version; "
+            "leave them out",
+            id="two fields that the plan does not count",
+        ),
+        pytest.param(
+            {"gpu": "gaudi3"},
+            {},
+            "vLLM 0.32.0 has images for amd and nvidia and the plan uses gaudi3; "
+            "set spec.engine.image to an image for it",
+            id="a vendor without an image",
+        ),
+        pytest.param(
+            {"gpu": "gaudi3"},
+            {"engine": {"image": "r/vllm-gaudi:1"}},
+            "no node label tells gaudi3 apart; set spec.hardware.nodeSelector to the labels of its nodes",
+            id="a product without a label",
+        ),
+        pytest.param(
+            {"gpu": "gaudi3"},
+            {"engine": {"image": "r/vllm-gaudi:1"}, "hardware": {"nodeSelector": {"gaudi": "3"}}},
+            "",
+            id="a product without a label, selected by the user",
+        ),
+    ],
+)
+def test_runnable(plan: dict[str, Any], spec: dict[str, Any], sentence: str) -> None:
+    assert is_runnable(make_plan(**plan), make_deployment(**spec)) == sentence
