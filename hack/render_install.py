@@ -57,12 +57,12 @@ def _rendered() -> str:
     """Return what ``helm template`` makes of the chart with its default values."""
     helm = Path(sys.executable).with_name("helm")
     command = [str(helm), "template", "deepseek-operator", str(CHART), "--namespace", NAMESPACE]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 -- our own chart
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _update(wanted: dict[Path, str], folder: Path, *, check: bool) -> list[Path]:
     """Bring a folder to the wanted files; with ``check``, return those that differ or are superfluous instead."""
-    present = {path for path in folder.glob("*.yaml")}
+    present = set(folder.glob("*.yaml"))
     stale = sorted(path for path, text in wanted.items() if path not in present or path.read_text() != text)
     superfluous = sorted(present - set(wanted))
     if check:

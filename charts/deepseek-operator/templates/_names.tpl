@@ -1,0 +1,65 @@
+{{/* Name of every object of the release. */}}
+{{- define "deepseek-operator.name" -}}
+{{- if contains "deepseek-operator" .Release.Name -}}
+{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-deepseek-operator" (.Release.Name | trunc 35 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "deepseek-operator.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "deepseek-operator.name" .) -}}
+{{- end -}}
+
+{{/* Labels that select the operator's pod; they never change. */}}
+{{- define "deepseek-operator.selector" -}}
+app.kubernetes.io/name: deepseek-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "deepseek-operator.labels" -}}
+{{ include "deepseek-operator.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: deepseek-operator
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{- define "deepseek-operator.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What the operator does inside a watched namespace. Secrets are only ever referenced, so none can be read.
+Server-side apply needs patch, and create for an object that does not exist yet.
+*/}}
+{{- define "deepseek-operator.namespacedRules" -}}
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseekdeployments]
+  verbs: [get, list, watch]
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseekdeployments/status]
+  verbs: [patch]
+# Owner references with blockOwnerDeletion need it where OwnerReferencesPermissionEnforcement is on.
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseekdeployments/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, configmaps, persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
