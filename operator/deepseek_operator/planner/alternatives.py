@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deepseek_operator.planner.candidates import not_joined
 from deepseek_operator.planner.choose import PoolAnswer, answers
-from deepseek_operator.planner.explain import GEFORCE_CAUTION, cost_text, replicas_text
+from deepseek_operator.planner.explain import cost_text, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
 from deepseek_operator.planner.request import PlanRequest, Supply
@@ -74,10 +75,7 @@ def _alternative(answer: PoolAnswer, joins: frozenset[str]) -> Alternative | Non
     gpu = answer.pool.gpu
     too_small = limit.reason in {InfeasibleReason.MEMORY_INSUFFICIENT, InfeasibleReason.SLA_UNREACHABLE}
     if too_small and is_geforce(gpu) and gpu.id not in joins:
-        detail = (
-            f"{limit.detail}; several are joined only when hardware.gpus names {gpu.id}: no link, no peer-to-peer "
-            f"copies, and {GEFORCE_CAUTION}."
-        )
+        detail = f"{limit.detail}; {not_joined(answer.pool)}."
     return Alternative(
         gpu=limit.gpu,
         gpus_per_replica=limit.split.world_size,

@@ -12,12 +12,15 @@ from deepseek_operator.planner.request import GpuPool, PlanRequest
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.topology import (
     is_geforce,
+    layouts,
     most_tensor,
-    nodes_per_replica,
-    replicas_held,
 )
 
 SINGLE_GPU = Parallelism()
+
+GEFORCE_CAUTION = "NVIDIA's driver licence excludes GeForce software from data centres (section 2.8)"
+"""Source: NVIDIA Driver License Agreement, section 2.8; before it License For Customer Use of NVIDIA GeForce Software,
+section 2.1.3 "No Datacenter Deployment"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +64,19 @@ def is_named(request: PlanRequest, pool: GpuPool) -> bool:
 def joins_gpus(request: PlanRequest, pool: GpuPool) -> bool:
     """Whether a replica may span several GPUs of the pool.
 
-    GeForce boards are joined only when the request names the product or pins a split. A stated policy: GeForce
-    boards of the 40 and 50 series have no link of their own, their driver offers no peer-to-peer copies, and its
+    GeForce boards are joined only when the request names the product. A stated policy: GeForce boards of the 40 and 50
+    series have no link of their own, their driver offers no peer-to-peer copies, and its
     licence excludes data centres (NVIDIA Driver License Agreement, section 2.8).
     """
-    return not is_geforce(pool.gpu) or is_named(request, pool) or _pins_split(request)
+    return not is_geforce(pool.gpu) or is_named(request, pool)
+
+
+def not_joined(pool: GpuPool) -> str:
+    """Return the policy of ``joins_gpus`` as people read it."""
+    return (
+        f"several boards are joined only when hardware.gpus names {pool.gpu.id}: no link, no peer-to-peer copies, and "
+        f"{GEFORCE_CAUTION}"
+    )
 
 
 def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Candidate], list[Exclusion]]:
@@ -80,33 +91,23 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
         if broken:
             excluded.append(_excluded(pool, split, rung, f"{split}: {broken}"))
             continue
-        nodes = nodes_per_replica(pool, split)
-        if nodes == 0:
-            excluded.append(_excluded(pool, split, rung, _no_room(pool, split)))
+        if split.world_size > 1 and not joins_gpus(request, pool):
+            excluded.append(_excluded(pool, split, rung, f"{split}: {not_joined(pool)}"))
             continue
-        found.append(
-            Candidate(
-                pool=pool,
-                split=split,
-                rung=rung,
-                nodes=nodes,
-                most_replicas=min(request.max_replicas, replicas_held(pool, split)),
-            )
-        )
+        possible = layouts(pool, split)
+        if not possible:
+            excluded.append(_excluded(pool, split, rung, _no_room(pool, split)))
+        found += [
+            Candidate(pool=pool, split=split, rung=rung, nodes=nodes, most_replicas=min(request.max_replicas, held))
+            for nodes, held in possible
+        ]
     return found, excluded
-
-
-def _pins_split(request: PlanRequest) -> bool:
-    pinned = request.parallelism
-    return any(value is not None and value > 1 for value in (pinned.tensor, pinned.pipeline, pinned.data))
 
 
 def _splits(request: PlanRequest, pool: GpuPool, rung: Rung) -> list[Parallelism]:
     """Every split to consider, smallest world first; legality of pinned values is judged by the caller."""
     pinned = request.parallelism
     data, expert = pinned.data or 1, bool(pinned.expert)
-    if not joins_gpus(request, pool):
-        return [SINGLE_GPU]
     if pinned.tensor is not None:
         tensors: tuple[int, ...] = (pinned.tensor,)
     else:

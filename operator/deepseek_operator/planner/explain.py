@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deepseek_operator.planner.candidates import GEFORCE_CAUTION
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.feasibility import Choice, label
@@ -12,10 +13,6 @@ from deepseek_operator.planner.topology import has_fast_link, is_geforce
 from deepseek_operator.units import format_gib, format_tokens, format_usd
 
 MOST_REASONS = 8
-
-GEFORCE_CAUTION = "NVIDIA's driver licence excludes GeForce software from data centres (section 2.8)"
-"""Source: NVIDIA Driver License Agreement, section 2.8; before it License For Customer Use of NVIDIA GeForce Software,
-section 2.1.3 "No Datacenter Deployment"."""
 
 
 def reasons(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer]) -> tuple[str, ...]:

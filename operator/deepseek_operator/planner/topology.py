@@ -31,28 +31,37 @@ def most_tensor(pool: GpuPool) -> int:
     return min(pool.largest_node, MOST_TENSOR_WITHOUT_LINK)
 
 
-def nodes_per_replica(pool: GpuPool, split: Parallelism) -> int:
-    """Return how many equal nodes a replica needs, fewest first; 0 when the pool cannot hold one replica.
+def layouts(pool: GpuPool, split: Parallelism) -> list[tuple[int, int]]:
+    """Return how a replica can lie on a pool: pairs of nodes per replica and replicas held, fewest nodes first.
 
-    A tensor-parallel group never leaves a node; every node of a replica holds the same whole number of groups.
+    A tensor-parallel group never leaves a node, and every node of a replica holds the same whole number of groups. A
+    layout over more nodes is listed only when the pool holds more replicas that way. Empty: not one replica fits.
 
     Args:
-        pool: nodes of one GPU product.
+        pool: nodes of one GPU product, counted as if nothing else ran on them.
         split: the cut of one replica.
+
+    >>> from deepseek_operator.catalog.gpus import gpu
+    >>> pool = GpuPool(gpu=gpu("h100-sxm5-80gb"), usable_memory_bytes=1, nodes_by_gpu_count=((4, 1), (8, 2)))
+    >>> layouts(pool, Parallelism(tensor=4)), layouts(pool, Parallelism(tensor=8, pipeline=2))
+    ([(1, 5)], [(2, 1)])
     """
     groups = split.pipeline * split.data
+    found: list[tuple[int, int]] = []
     for nodes in range(1, groups + 1):
-        if groups % nodes == 0 and _slots(pool, split.world_size // nodes) >= nodes:
-            return nodes
+        if groups % nodes:
+            continue
+        held = _replicas_held(pool, split.world_size // nodes, nodes)
+        if held > (found[-1][1] if found else 0):
+            found.append((nodes, held))
+    return found
+
+
+def _replicas_held(pool: GpuPool, gpus: int, nodes: int) -> int:
+    """How many replicas of that many different nodes, with so many GPUs on each, the pool holds at once."""
+    slots = [(count // gpus, number) for count, number in pool.nodes_by_gpu_count]
+    most = sum(per_node * number for per_node, number in slots) // nodes
+    for replicas in range(most, 0, -1):
+        if sum(min(per_node, replicas) * number for per_node, number in slots) >= replicas * nodes:
+            return replicas
     return 0
-
-
-def replicas_held(pool: GpuPool, split: Parallelism) -> int:
-    """Return how many replicas the pool's nodes hold when nothing else runs on them."""
-    nodes = nodes_per_replica(pool, split)
-    return _slots(pool, split.world_size // nodes) // nodes if nodes else 0
-
-
-def _slots(pool: GpuPool, gpus: int) -> int:
-    """How often that many GPUs of one node fit into the pool."""
-    return sum(nodes * (count // gpus) for count, nodes in pool.nodes_by_gpu_count)

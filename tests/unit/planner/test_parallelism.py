@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.parallelism import illegal, legal_tensors
+from planner_values import CHAT_67B, R1
+
+
+@pytest.mark.parametrize(
+    ("model", "split", "why"),
+    [
+        pytest.param(CHAT_67B, Parallelism(tensor=8, pipeline=3), "", id="heads and kv heads divide"),
+        pytest.param(CHAT_67B, Parallelism(tensor=16), "", id="kv heads are replicated once TP exceeds them"),
+        pytest.param(
+            CHAT_67B,
+            Parallelism(tensor=3),
+            "TP 3 does not divide the 64 attention heads; use 1, 2, 4, 8, 16, 32 or 64",
+            id="three is refused with the sizes that work",
+        ),
+        pytest.param(
+            CHAT_67B,
+            Parallelism(pipeline=96),
+            "PP 96 is more than the 95 layers; use 95 or fewer",
+            id="every stage needs a layer",
+        ),
+        pytest.param(
+            CHAT_67B,
+            Parallelism(tensor=2, expert=True),
+            "expert parallelism needs a mixture of experts, and this model is dense; set expert to false",
+            id="a dense model has no experts to spread",
+        ),
+        pytest.param(R1, Parallelism(tensor=16), "", id="2,048 over 16 is one FP8 block of 128"),
+        pytest.param(
+            R1,
+            Parallelism(tensor=32),
+            "TP 32 does not divide the dense MLP width of 18,432 in blocks of 128; use 1, 2, 4, 8 or 16",
+            id="an FP8 block is not cut",
+        ),
+        pytest.param(R1, Parallelism(tensor=8, data=2, expert=True), "", id="256 experts over 16 ranks"),
+        pytest.param(
+            R1,
+            Parallelism(tensor=8, data=3, expert=True),
+            "the 256 experts cannot be spread evenly over 24 ranks (TP 8 x DP 3)",
+            id="256 experts do not spread over 24 ranks",
+        ),
+    ],
+)
+def test_a_split_is_legal_or_refused_with_what_to_use(model: str, split: Parallelism, why: str):
+    assert illegal(shape(model), split) == why
+
+
+def test_a_requantized_checkpoint_loses_its_blocks():
+    assert illegal(shape(R1), Parallelism(tensor=32), block_quantized=False) == ""
+
+
+def test_a_vocabulary_counts_with_its_padding():
+    uneven = replace(shape(CHAT_67B), vocab_size=102_401)
+    assert legal_tensors(uneven) == (1, 2, 4, 8, 16, 32, 64)
+
+
+def test_kv_heads_that_neither_divide_nor_are_divided_are_refused():
+    model = shape("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B")
+    assert illegal(model, Parallelism(tensor=3)).startswith("TP 3 neither divides the 2 KV heads")
