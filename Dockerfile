@@ -9,7 +9,7 @@ RUN pip wheel --no-cache-dir --no-deps --require-hashes --wheel-dir /wheels --re
 RUN python -m venv /build && /build/bin/pip install --no-index --find-links /wheels hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-RUN /build/bin/python -m hatchling build --target wheel /dist
+RUN /build/bin/python -m hatchling build --target wheel --directory /dist
 
 # Only what the wheel asks for is taken from the locked packages: no test or build tools in the image.
 RUN python -m venv /app && /app/bin/pip install --no-index --find-links /wheels /dist/*.whl \

@@ -1,0 +1,199 @@
+"""The chart: lints, installs the same objects as the Kustomize base, and asks for no right that it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deepseek_operator.resources.priorityclass import PRIORITY_CLASSES
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "deepseek-operator"
+INSTALL = ROOT / "manifests" / "install"
+
+Manifest = dict[str, Any]
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("helm")), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rendered(*settings: str) -> list[Manifest]:
+    flags = [word for setting in settings for word in ("--set", setting)]
+    result = helm("template", "deepseek-operator", str(CHART), "--namespace", "deepseek-operator", *flags)
+    assert result.returncode == 0, result.stderr
+    return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def rules_of(manifests: list[Manifest]) -> list[Manifest]:
+    """Return the rules of the operator's own roles, without those that are for people."""
+    roles = [*of_kind(manifests, "ClusterRole"), *of_kind(manifests, "Role")]
+    return [
+        rule for role in roles if not role["metadata"]["name"].endswith(("-edit", "-view")) for rule in role["rules"]
+    ]
+
+
+def test_the_chart_lints() -> None:
+    result = helm("lint", "--strict", str(CHART))
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_chart_carries_the_generated_definitions_word_by_word() -> None:
+    sources = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
+    assert {path.name: path.read_text() for path in (CHART / "files" / "crds").glob("*.yaml")} == sources
+    assert of_kind(rendered(), "CustomResourceDefinition") == [
+        yaml.safe_load(text) for _, text in sorted(sources.items())
+    ]
+
+
+def test_the_kustomize_base_is_what_the_chart_renders() -> None:
+    listed = yaml.safe_load((INSTALL / "kustomization.yaml").read_text())["resources"]
+    base = [
+        document
+        for name in listed
+        for document in yaml.safe_load_all((INSTALL / name).read_text())
+        if document["kind"] != "Namespace"
+    ]
+
+    def key(manifest: Manifest) -> tuple[str, str]:
+        return manifest["kind"], manifest["metadata"]["name"]
+
+    assert sorted(base, key=key) == sorted(rendered(), key=key)
+    assert sorted(path.name for path in INSTALL.iterdir()) == sorted([*listed, "kustomization.yaml"])
+
+
+def test_the_rendered_files_are_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "hack" / "render_install.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param((), id="all namespaces"),
+        pytest.param(("watchNamespaces={chat,search}",), id="named namespaces"),
+    ],
+)
+def test_rights_name_no_secret_and_no_wildcard(settings: tuple[str, ...]) -> None:
+    for rule in rules_of(rendered(*settings)):
+        words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not {"*", "secrets", "escalate", "bind", "impersonate"} & set(words), rule
+
+
+ALLOWED = {
+    ("", "configmaps"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("", "events"): {"create", "patch"},
+    ("", "nodes"): {"get", "list", "watch"},
+    ("", "persistentvolumeclaims"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("", "pods"): {"get", "list", "watch"},
+    ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("coordination.k8s.io", "leases"): {"get", "create", "update"},
+    ("deepseek-operator.io", "deepseekdeployments"): {"get", "list", "watch"},
+    ("deepseek-operator.io", "deepseekdeployments/finalizers"): {"update"},
+    ("deepseek-operator.io", "deepseekdeployments/status"): {"patch"},
+    ("events.k8s.io", "events"): {"create", "patch"},
+    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
+}
+"""Everything that the operator may do; a right more is a change of this table."""
+
+
+def test_the_operator_has_exactly_the_rights_that_it_needs() -> None:
+    granted: dict[tuple[str, str], set[str]] = {}
+    for rule in rules_of(rendered()):
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted.setdefault((group, resource), set()).update(rule["verbs"])
+    assert granted == ALLOWED
+
+
+def test_with_named_namespaces_nothing_is_written_anywhere_else() -> None:
+    manifests = rendered("watchNamespaces={chat,search}")
+    (role,) = (role for role in of_kind(manifests, "ClusterRole") if role["metadata"]["name"] == "deepseek-operator")
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} <= {"get", "list", "watch"}
+    namespaces = {role["metadata"]["namespace"] for role in of_kind(manifests, "Role")}
+    assert namespaces == {"chat", "search", "deepseek-operator"}
+    arguments = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments == ["run", "--port=8080", "--namespace=chat", "--namespace=search"]
+
+
+def test_only_its_own_lease_can_be_taken() -> None:
+    (role,) = of_kind(rendered(), "Role")
+    restricted = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    assert [rule["resourceNames"] for rule in restricted] == [["deepseek-operator"]]
+
+
+def test_the_operators_pod_is_restricted_and_single() -> None:
+    (deployment,) = of_kind(rendered(), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["seccompProfile"]) == (
+        True,
+        {"type": "RuntimeDefault"},
+    )
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"metrics"}
+
+
+def test_the_priority_classes_are_those_that_pods_name_highest_first() -> None:
+    classes = sorted(of_kind(rendered(), "PriorityClass"), key=lambda each: -each["value"])
+    assert [each["metadata"]["name"] for each in classes] == list(PRIORITY_CLASSES.values())
+    assert [each["preemptionPolicy"] for each in classes] == ["PreemptLowerPriority"] * 2 + ["Never"] * 2
+
+
+def test_uninstalling_removes_the_definition_unless_it_is_kept() -> None:
+    (removed,) = of_kind(rendered(), "CustomResourceDefinition")
+    (kept,) = of_kind(rendered("crds.keep=true"), "CustomResourceDefinition")
+    assert "annotations" not in removed["metadata"]
+    assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert kept == removed
+
+
+def test_parts_can_be_left_out() -> None:
+    manifests = rendered("crds.install=false", "priorityClasses.install=false", "rbac.aggregateToDefaultRoles=false")
+    kinds = {manifest["kind"] for manifest in manifests}
+    assert not {"CustomResourceDefinition", "PriorityClass"} & kinds
+    assert [role["metadata"]["name"] for role in of_kind(manifests, "ClusterRole")] == ["deepseek-operator"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param("replicas=2", id="a value that does not exist"),
+        pytest.param("watchNamespaces=chat", id="text in place of a list"),
+        pytest.param("image.digest=latest", id="a digest that is none"),
+    ],
+)
+def test_wrong_values_are_refused(setting: str) -> None:
+    result = helm("template", "x", str(CHART), "--set", setting)
+    assert result.returncode != 0
+    assert "values don't meet the specifications of the schema" in result.stderr
+
+
+def test_a_digest_wins_over_the_tag() -> None:
+    digest = "sha256:" + "0" * 64
+    (deployment,) = of_kind(rendered(f"image.digest={digest}", "image.repository=r.example/op"), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"r.example/op@{digest}"
+
+
+def test_the_chart_has_the_packages_version() -> None:
+    from deepseek_operator import __version__
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
