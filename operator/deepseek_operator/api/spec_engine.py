@@ -18,15 +18,12 @@ from deepseek_operator.api.base import (
     list_map,
 )
 
-PLANNED_ARGUMENT = (
-    r"^(-tp|-pp|-dp|-q|-ep|--(tens|pipe|data[-_]parallel[-_]size|enable[-_]expert|quanti|kv[-_]cache[-_]dtype"
-    r"|max[-_]model|max[-_]num[-_](seqs|batched)|gpu[-_]memory|device[-_]memory|served|api[-_]key|ssl|port|host"
-    r"|model$|model=))"
-)
-"""Engine arguments that the plan or another field of the spec decides.
+LEAKING_ARGUMENT = r"^--(api[-_]k|hf[-_]t)"
+"""Arguments that would put a secret where everyone who may read pods can read it.
 
-Only the beginning is compared because vLLM's parser accepts unambiguous abbreviations and underscores.
-Source: ``vllm serve --help=all`` of vLLM 0.32.
+Only the beginning is compared, because vLLM's parser accepts abbreviations and underscores. Every other clash of
+``extraArgs`` with the plan is judged where the command line is built, which knows the release's flags.
+Source: ``--api-key`` and ``--hf-token`` of ``vllm serve --help=all``, vLLM 0.32.
 """
 
 
@@ -120,11 +117,10 @@ class EngineSpec(ApiModel):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel=f"!has(self.extraArgs) || !self.extraArgs.exists(argument, argument.matches('{PLANNED_ARGUMENT}'))",
-            holds=lambda engine: not any(re.match(PLANNED_ARGUMENT, argument) for argument in engine.extra_args),
-            message="extraArgs must not repeat what other fields decide; use parallelism, precision, "
-            "workload.maxContextTokens, or engine.maxNumSeqs, maxNumBatchedTokens, gpuMemoryUtilizationPercent, "
-            "apiKeySecretRef and tlsSecretRef",
+            cel=f"!has(self.extraArgs) || !self.extraArgs.exists(argument, argument.matches('{LEAKING_ARGUMENT}'))",
+            holds=lambda engine: not any(re.match(LEAKING_ARGUMENT, argument) for argument in engine.extra_args),
+            message="secrets do not belong into extraArgs; use engine.apiKeySecretRef "
+            "or model.storage.huggingFace.tokenSecretRef",
             field="extraArgs",
         ),
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
-from deepseek_operator.api.base import MAX_BYTES, MAX_INT32, ApiModel, DecimalUsd, list_map
+from deepseek_operator.api.base import MAX_BYTES, MAX_INT32, ApiModel, list_map
 from deepseek_operator.performance.prediction import PredictionSource
 
 MAX_MESSAGE_CHARACTERS = 1024
@@ -22,9 +23,16 @@ MAX_DECISIONS = 5
 Word = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=253)]
 Sentence = Annotated[str, Field(max_length=MAX_MESSAGE_CHARACTERS)]
-Count = Annotated[int, Field(ge=0, le=MAX_INT32)]
+Count = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 Bytes = Annotated[int, Field(ge=-MAX_BYTES, le=MAX_BYTES)]
+Usd = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?$")]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+
+
+class StatusModel(ApiModel):
+    """Base of status types: what a newer operator has added is ignored when an older one reads it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, strict=True)
 
 
 class ConditionStatus(StrEnum):
@@ -35,7 +43,7 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Condition(ApiModel):
+class Condition(StatusModel):
     """One observation, with the fields of Kubernetes conditions."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)] = Field(description="What is observed.")
@@ -48,7 +56,7 @@ class Condition(ApiModel):
     )
 
 
-class ParallelismStatus(ApiModel):
+class ParallelismStatus(StatusModel):
     """Split of one replica."""
 
     tensor: Count = Field(description="Ranks that share every layer.")
@@ -57,7 +65,7 @@ class ParallelismStatus(ApiModel):
     expert: bool = Field(description="Whether whole experts are spread over the ranks.")
 
 
-class MemoryStatus(ApiModel):
+class MemoryStatus(StatusModel):
     """Memory in bytes of the GPU with the least room."""
 
     stage: Count = Field(description="Pipeline stage of that GPU.")
@@ -72,7 +80,7 @@ class MemoryStatus(ApiModel):
     free_bytes: Bytes = Field(description="Outside the engine's budget.")
 
 
-class PredictionStatus(ApiModel):
+class PredictionStatus(StatusModel):
     """Speed of one replica at its share of the demand."""
 
     ttft_milliseconds: Count = Field(description="Time to first token.")
@@ -82,7 +90,7 @@ class PredictionStatus(ApiModel):
     error_percent: Count = Field(description="Expected error.")
 
 
-class AlternativeStatus(ApiModel):
+class AlternativeStatus(StatusModel):
     """Another GPU or quantization that was looked at."""
 
     gpu: Name = Field(description="GPU product.")
@@ -90,11 +98,11 @@ class AlternativeStatus(ApiModel):
     parallelism: ParallelismStatus = Field(description="Split.")
     quantization: Word = Field(description="Weight format.")
     feasible: bool = Field(description="Whether it would work.")
-    cost_per_hour_usd: DecimalUsd | None = Field(default=None, description="Of all replicas; absent without a price.")
+    cost_per_hour_usd: Usd | None = Field(default=None, description="Of all replicas; absent without a price.")
     detail: Sentence = Field(description="How it compares, or the limit that excluded it.")
 
 
-class PlanStatus(ApiModel):
+class PlanStatus(StatusModel):
     """How the model is run."""
 
     hash: Word = Field(description="Identifies what affects pods; approvedPlan names it.")
@@ -116,7 +124,7 @@ class PlanStatus(ApiModel):
     kv_cache_bytes_per_token: Bytes = Field(description="On the GPU that stores most.")
     kv_cache_error_percent: Count = Field(description="Half width of the 90 % band of kvCacheTokens.")
     predicted: PredictionStatus | None = Field(default=None, description="Expected speed.")
-    cost_per_hour_usd: DecimalUsd | None = Field(default=None, description="Of all replicas; absent without a price.")
+    cost_per_hour_usd: Usd | None = Field(default=None, description="Of all replicas; absent without a price.")
     reasons: Annotated[tuple[Sentence, ...], Field(max_length=MAX_REASONS)] = Field(
         default=(), description="Why this and not the next best."
     )
@@ -125,7 +133,7 @@ class PlanStatus(ApiModel):
     )
 
 
-class InfeasibleStatus(ApiModel):
+class InfeasibleStatus(StatusModel):
     """Why there is no plan."""
 
     reason: Word = Field(description="Kind of limit.")
@@ -136,7 +144,7 @@ class InfeasibleStatus(ApiModel):
     )
 
 
-class ObservedStatus(ApiModel):
+class ObservedStatus(StatusModel):
     """What the engine reported at start-up, next to what was planned."""
 
     plan_hash: Word = Field(default="", description="Plan that the report is about.")
@@ -148,7 +156,7 @@ class ObservedStatus(ApiModel):
     )
 
 
-class ScalingDecision(ApiModel):
+class ScalingDecision(StatusModel):
     """One decision of the operator's scaling."""
 
     time: Timestamp = Field(description="When.")
@@ -157,7 +165,7 @@ class ScalingDecision(ApiModel):
     reason: Sentence = Field(description="Why, with the numbers.")
 
 
-class ScalingStatus(ApiModel):
+class ScalingStatus(StatusModel):
     """Scaling as last decided."""
 
     desired_replicas: Count = Field(default=0, description="Replicas that are wanted now.")
@@ -166,7 +174,7 @@ class ScalingStatus(ApiModel):
     )
 
 
-class SummaryStatus(ApiModel):
+class SummaryStatus(StatusModel):
     """The plan in a few words, for the columns of `kubectl get`."""
 
     gpus: Name = Field(default="", description="GPUs of one replica, such as 4 x a100-sxm4-80gb.")
@@ -174,7 +182,7 @@ class SummaryStatus(ApiModel):
     ready: Word = Field(default="", description="Ready and wanted replicas, such as 1/1.")
 
 
-class DeepSeekDeploymentStatus(ApiModel):
+class DeepSeekDeploymentStatus(StatusModel):
     """What runs, what is planned and why."""
 
     observed_generation: Annotated[int, Field(ge=0)] = Field(

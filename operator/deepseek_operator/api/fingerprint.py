@@ -1,0 +1,98 @@
+"""Hashes that decide whether a running model may be touched.
+
+``plan_hash`` names what a plan means for pods; ``spec_fingerprint`` names what its owner asked of the planner. Both
+leave out whatever the operator itself brings (prices, catalogue facts, predictions, defaults), because a new version
+of the operator must restart nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.planner.result import Plan
+
+HASH_CHARACTERS = 8
+"""32 bits: enough to tell apart the plans of one object, short enough to type into ``spec.approvedPlan``."""
+
+FINGERPRINT_CHARACTERS = 16
+
+_PLANNED_FIELDS: dict[str, Any] = {
+    "model": {"name", "config", "lora_adapters"},
+    "sla": True,
+    "workload": True,
+    "hardware": True,
+    "precision": True,
+    "parallelism": True,
+    "engine": {
+        "type",
+        "release",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "gpu_memory_utilization_percent",
+        "speculative",
+        "kv_offload",
+        "weight_offload_bytes",
+    },
+    "sharing": True,
+    "scaling": {"min_replicas", "max_replicas", "schedules"},
+    "fallbacks": True,
+    "on_infeasible": True,
+}
+"""Fields of the spec that the planner's answer depends on."""
+
+
+def plan_hash(plan: Plan) -> str:
+    """Return what identifies a plan's pods: 8 hexadecimal digits.
+
+    The number of replicas, cost, predictions, memory figures and reasons do not count: they say something about the
+    same pods.
+    """
+    return _digest(
+        {
+            "model": plan.model_name,
+            "gpu": plan.gpu,
+            "gpusPerReplica": plan.gpus_per_replica,
+            "nodesPerReplica": plan.nodes_per_replica,
+            "parallelism": asdict(plan.parallelism),
+            "quantization": plan.quantization,
+            "kvCache": plan.kv_cache_dtype.value,
+            "maxModelLen": plan.max_model_len,
+            "maxNumSeqs": plan.max_num_seqs,
+            "maxNumBatchedTokens": plan.max_num_batched_tokens,
+            "gpuMemoryUtilizationPercent": plan.gpu_memory_utilization_percent,
+            "engineRelease": plan.engine_release,
+        }
+    )[:HASH_CHARACTERS]
+
+
+def spec_fingerprint(deployment: DeepSeekDeployment) -> str:
+    """Return what identifies the planner-relevant part of a spec: 16 hexadecimal digits.
+
+    Fields at their default are left out, so writing a default down changes nothing, and neither does a field that a
+    later version adds. The catalogue's facts are no part of it.
+    """
+    written = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_PLANNED_FIELDS)
+    said = {key: value for key, value in written.items() if value != {}}
+    return _digest(said)[:FINGERPRINT_CHARACTERS]
+
+
+def plan_fingerprint(request: PlanRequest) -> str:
+    """Return what identifies a request without the facts of the catalogue: 16 hexadecimal digits.
+
+    Holds when the model is one of the catalogue and no node selector is set; ``spec_fingerprint`` also sees edits of
+    ``spec.model.config``, ``spec.hardware.nodeSelector`` and ``spec.engine.release``.
+    """
+    asked = asdict(request)
+    for fact in ("model", "engine_release"):
+        del asked[fact]
+    return _digest(asked)[:FINGERPRINT_CHARACTERS]
+
+
+def _digest(value: object) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()

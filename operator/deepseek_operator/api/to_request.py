@@ -1,0 +1,105 @@
+"""From the custom resource to the planner's question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+
+from deepseek_operator.api.spec_hardware import KvCachePrecision
+from deepseek_operator.api.spec_model import ModelSpec
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, DeepSeekDeploymentSpec
+from deepseek_operator.catalog import engines, gpus, hf_config, models, quantizations
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.errors import CatalogError, InvalidSpecError, UnsupportedModelError
+from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.planner.request import PinnedParallelism, PlanRequest, Sla, Workload
+
+_KV_CACHE_DTYPES = {
+    KvCachePrecision.AUTO: KvCacheDtype.AUTO,
+    KvCachePrecision.BF16: KvCacheDtype.BFLOAT16,
+    KvCachePrecision.FP8: KvCacheDtype.FP8,
+}
+
+_AUTO = "Auto"
+
+
+def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
+    """Return what the planner is asked for a deployment; what the spec leaves open stays open.
+
+    Raises:
+        InvalidSpecError: the spec names a model, GPU or quantization that the catalogue does not hold, or a config
+            that cannot be planned; the text names the field.
+    """
+    spec = deployment.spec
+    _refuse_unknown_names(spec)
+    return PlanRequest(
+        model_name=spec.model.name,
+        model=_shape(spec.model),
+        workload=Workload(
+            input_tokens=spec.workload.input_tokens,
+            output_tokens=spec.workload.output_tokens,
+            max_context_tokens=spec.workload.max_context_tokens,
+            concurrency=spec.workload.concurrency,
+            requests_per_minute=spec.workload.requests_per_minute,
+        ),
+        sla=_sla(spec),
+        gpus=tuple(sorted(set(spec.hardware.gpus))),
+        max_gpus_total=spec.hardware.max_gpus_total,
+        max_cost_per_hour_usd=_usd(spec.hardware.max_cost_per_hour_usd),
+        max_replicas=spec.scaling.most_replicas,
+        quality=spec.precision.quality,
+        quantization=spec.precision.quantization,
+        kv_cache_dtype=_KV_CACHE_DTYPES[spec.precision.kv_cache],
+        parallelism=PinnedParallelism(
+            tensor=spec.parallelism.tensor,
+            pipeline=spec.parallelism.pipeline,
+            data=spec.parallelism.data,
+            expert=spec.parallelism.expert,
+        ),
+        max_num_seqs=spec.engine.max_num_seqs,
+        max_num_batched_tokens=spec.engine.max_num_batched_tokens,
+        gpu_memory_utilization_percent=spec.engine.gpu_memory_utilization_percent,
+        engine_release=spec.engine.release or PlanRequest.engine_release,
+    )
+
+
+def _shape(model: ModelSpec) -> ModelShape:
+    try:
+        return models.shape(model.name) if model.config is None else hf_config.shape_from_config(model.config)
+    except CatalogError as error:
+        raise InvalidSpecError("spec.model.name", str(error)) from error
+    except UnsupportedModelError as error:
+        field = "spec.model.name" if model.config is None else "spec.model.config"
+        raise InvalidSpecError(field, str(error)) from error
+
+
+def _sla(spec: DeepSeekDeploymentSpec) -> Sla | None:
+    if spec.sla is None:
+        return None
+    return Sla(
+        ttft_milliseconds=spec.sla.ttft_milliseconds,
+        tpot_milliseconds=spec.sla.tpot_milliseconds,
+        percentile=spec.sla.percentile,
+    )
+
+
+def _usd(amount: str | None) -> Decimal | None:
+    return None if amount is None else Decimal(amount)
+
+
+def _refuse_unknown_names(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise for the first name that the catalogue does not hold."""
+    asked: list[tuple[str, Callable[[], object]]] = [
+        (f"spec.hardware.gpus[{index}]", partial(gpus.gpu, gpu_id)) for index, gpu_id in enumerate(spec.hardware.gpus)
+    ]
+    quantization, release = spec.precision.quantization, spec.engine.release
+    if quantization != _AUTO:
+        asked.append(("spec.precision.quantization", partial(quantizations.quantization, quantization)))
+    if release:
+        asked.append(("spec.engine.release", partial(engines.engine_release, engines.DEFAULT_ENGINE, release)))
+    for field, look_up in asked:
+        try:
+            look_up()
+        except CatalogError as error:
+            raise InvalidSpecError(field, str(error)) from error
