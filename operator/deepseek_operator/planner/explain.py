@@ -112,10 +112,16 @@ def _why_this_split(best: Choice) -> str:
         link = f"joined by {gpu.link_kind} inside a node"
     else:
         link = "joined by PCIe, where a tensor-parallel group above 4 is planned only when it is pinned"
-    stages = f", {split.pipeline} pipeline stages" if split.pipeline > 1 else ""
-    return (
-        f"{split}: {split.tensor} GPU{'s' if split.tensor > 1 else ''} share every layer{stages}, on {where}, {link}."
-    )
+    parts = []
+    if split.tensor > 1:
+        parts.append(f"{split.tensor} GPUs share every layer")
+    if split.pipeline > 1:
+        parts.append(f"{split.pipeline} pipeline stages follow one another")
+    if split.data > 1:
+        parts.append(f"{split.data} engines hold their own attention and KV cache")
+    if split.expert:
+        parts.append("experts are spread over all of them")
+    return f"{split}: {', '.join(parts)}, on {where}, {link}."
 
 
 def _why_the_service_level_holds(request: PlanRequest, best: Choice) -> str:
