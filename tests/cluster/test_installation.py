@@ -1,0 +1,101 @@
+"""What is installed and what is made with it, against the real API server: accepted, allowed, and restricted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.kubectl import Kubectl, KubectlError
+from cluster.polling import eventually
+from deepseek_operator.resources.desired import desired
+from deepseek_operator.resources.names import FIELD_MANAGER, Manifest, selector_text
+from model_factories import make_deployment, make_plan
+
+INSTALL = Path(__file__).parents[2] / "manifests" / "install"
+NAMESPACE = "deepseek-operator"
+SERVICE_ACCOUNT = f"--as=system:serviceaccount:{NAMESPACE}:deepseek-operator"
+
+
+@pytest.fixture(scope="module")
+def installed(cluster_kubectl: Kubectl) -> Iterator[Kubectl]:
+    """Everything of the Kustomize base but the operator's own pod."""
+    cluster_kubectl("apply", "--server-side", "--filename", str(INSTALL / "namespace.yaml"))
+    names = yaml.safe_load((INSTALL / "kustomization.yaml").read_text())["resources"]
+    for name in names:
+        if name != "deployment.yaml":
+            cluster_kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(INSTALL / name))
+    yield cluster_kubectl
+    for name in ("rbac.yaml", "user-roles.yaml", "namespace.yaml"):
+        cluster_kubectl("delete", "--wait=false", "--filename", str(INSTALL / name))
+
+
+def test_the_kustomize_base_is_accepted_as_it_is(installed: Kubectl) -> None:
+    """Unknown and repeated fields are errors here, not warnings."""
+    answer = installed(
+        *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"),
+        *("--warnings-as-errors", "--kustomize", str(INSTALL)),
+    )
+    assert "deployment.apps/deepseek-operator serverside-applied" in answer
+
+
+def manifests_in(namespace: str, **spec: Any) -> list[Manifest]:  # noqa: ANN401 - fields of the spec
+    deployment = make_deployment("deepseek-67b", namespace, **spec)
+    return desired(deployment, make_plan(), uid="", replicas=2, plan_hash="1f3a5c7e")
+
+
+def apply_as_the_operator(kubectl: Kubectl, manifests: list[Manifest]) -> None:
+    kubectl(
+        *("apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "--validate=strict", "--filename=-"),
+        SERVICE_ACCOUNT,
+        stdin={"apiVersion": "v1", "kind": "List", "items": manifests},
+    )
+
+
+def test_a_models_pods_start_in_a_restricted_namespace(installed: Kubectl, namespace: str) -> None:
+    installed("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kubectl = installed.within(namespace)
+    spec = {
+        "model": {"name": "a/b", "cache": {"sizeBytes": 2**30}},
+        "engine": {"tlsSecretRef": {"name": "cert"}, "apiKeySecretRef": {"name": "keys", "key": "api"}},
+    }
+    apply_as_the_operator(kubectl, manifests_in(namespace, **spec))
+    pods = eventually(
+        lambda: kubectl("get", "pods", "--selector", selector_text("deepseek-67b"), "-ojson")["items"],
+        what="the ReplicaSet controller creates pods",
+    )
+    assert {pod["spec"]["priority"] for pod in pods} == {10_000}
+
+
+def test_applying_again_changes_nothing(installed: Kubectl, namespace: str) -> None:
+    kubectl = installed.within(namespace)
+    versions = []
+    for _ in range(2):
+        apply_as_the_operator(kubectl, manifests_in(namespace))
+        items = kubectl("get", "configmap,service,poddisruptionbudget", "-ojson")["items"]
+        versions.append({item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in items})
+    generations = kubectl("get", "deployment/deepseek-67b", "-ojson")["metadata"]["generation"]
+    assert (versions[0], generations) == (versions[1], 1)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(("get", "secrets"), id="read secrets"),
+        pytest.param(("create", "pods"), id="create pods"),
+        pytest.param(("patch", "nodes"), id="change nodes"),
+        pytest.param(("patch", "deepseekdeployments"), id="change a spec"),
+        pytest.param(("create", "clusterroles"), id="give rights"),
+    ],
+)
+def test_the_operator_may_not(installed: Kubectl, asked: tuple[str, str]) -> None:
+    with pytest.raises(KubectlError):
+        installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
+
+
+@pytest.mark.parametrize("asked", [("list", "nodes"), ("create", "deployments.apps"), ("patch", "configmaps")])
+def test_the_operator_may(installed: Kubectl, asked: tuple[str, str]) -> None:
+    installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
