@@ -22,8 +22,8 @@ CRD_FILE_NAME = f"{CRD_NAME}.yaml"
 
 _DESCRIPTION = (
     "One DeepSeek model for one service level: the operator plans GPUs, split and precision, runs the model and keeps "
-    "the service level. The API server drops unknown fields with a warning only; `kubectl deepseek plan -f` "
-    "and `kubectl apply --validate=strict` refuse them."
+    "the service level. `kubectl apply` and `kubectl deepseek plan` refuse unknown fields; the API server drops them "
+    "with a warning for clients that do not ask for fieldValidation=Strict."
 )
 
 

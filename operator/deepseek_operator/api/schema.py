@@ -44,7 +44,14 @@ def _structural(schema: Schema, definitions: dict[str, Schema], where: str) -> S
     structural.pop("propertyNames", None)
     if "items" in structural:
         structural["items"] = _structural(structural["items"], definitions, f"{where}[]")
-    return structural
+    if "patternProperties" in structural:
+        raise TypeError(f"{where}: a structural schema cannot check the keys of a map; use a CEL rule")
+    return {key: structural[key] for key in sorted(structural, key=_reading_order)}
+
+
+def _reading_order(key: str) -> int:
+    """What a field is and means comes first, what it contains last; everything else stays in between."""
+    return {"type": 0, "description": 1, "properties": 3, "items": 3, "additionalProperties": 3}.get(key, 2)
 
 
 def _with_reference(schema: Schema, definitions: dict[str, Schema]) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from deepseek_operator.api.base import MAX_INT32, ApiModel, DecimalUsd, OptionalRepositoryName, Rule
 from deepseek_operator.planner.request import Quality
 
-_LABEL_KEY = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"
+_LABEL_KEY = r"^([a-z0-9][-.a-z0-9]{0,252}/)?[A-Za-z0-9][-._A-Za-z0-9]{0,62}$"
 
 GpuId = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")]
 LabelKey = Annotated[str, Field(max_length=316, pattern=_LABEL_KEY)]
@@ -75,12 +76,21 @@ class Toleration(ApiModel):
 class HardwareSpec(ApiModel):
     """Which GPUs may be used and how much they may cost; limits hold at scaling.maxReplicas."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel=f"!has(self.nodeSelector) || self.nodeSelector.all(key, key.matches('{_LABEL_KEY}'))",
+            holds=lambda hardware: all(re.fullmatch(_LABEL_KEY, key) for key in hardware.node_selector),
+            message="the keys of nodeSelector must be label keys such as topology.kubernetes.io/zone",
+            field="nodeSelector",
+        ),
+    )
+
     gpus: Annotated[tuple[GpuId, ...], Field(max_length=16)] = Field(
         default=(),
         description="GPU products that may be used (`kubectl deepseek catalog gpus`). Default: all of the cluster.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
+    node_selector: Annotated[dict[str, LabelValue], Field(max_length=16)] = Field(
         default_factory=dict, description="Labels that a node must have. Default: every GPU node."
     )
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field(

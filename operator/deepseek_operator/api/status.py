@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from deepseek_operator.api.base import MAX_BYTES, MAX_INT32, ApiModel, list_map
+from deepseek_operator.api.base import ApiModel, list_map
 from deepseek_operator.performance.prediction import PredictionSource
 
 MAX_MESSAGE_CHARACTERS = 1024
@@ -23,8 +23,7 @@ MAX_DECISIONS = 5
 Word = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=253)]
 Sentence = Annotated[str, Field(max_length=MAX_MESSAGE_CHARACTERS)]
-Count = Annotated[int, Field(ge=0, le=MAX_BYTES)]
-Bytes = Annotated[int, Field(ge=-MAX_BYTES, le=MAX_BYTES)]
+Count = Annotated[int, Field(ge=0)]
 Usd = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?$")]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 
@@ -51,9 +50,7 @@ class Condition(StatusModel):
     reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Why, as one CamelCase word.")
     message: Annotated[str, Field(max_length=32768)] = Field(description="Why, as a sentence.")
     last_transition_time: Timestamp = Field(description="When status last flipped.")
-    observed_generation: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Generation of the spec it is about."
-    )
+    observed_generation: Count = Field(default=0, description="Generation of the spec it is about.")
 
 
 class ParallelismStatus(StatusModel):
@@ -69,15 +66,15 @@ class MemoryStatus(StatusModel):
     """Memory in bytes of the GPU with the least room."""
 
     stage: Count = Field(description="Pipeline stage of that GPU.")
-    total_bytes: Bytes = Field(description="As the driver reports it.")
-    budget_bytes: Bytes = Field(description="What the engine may use.")
-    weights_bytes: Bytes = Field(description="Weights.")
-    kv_cache_bytes: Bytes = Field(description="KV cache: what the budget leaves.")
-    activations_bytes: Bytes = Field(description="Activations at the largest step.")
-    overhead_bytes: Bytes = Field(description="nonTorchBytes plus cudaGraphBytes.")
-    non_torch_bytes: Bytes = Field(description="CUDA context and communication buffers.")
-    cuda_graph_bytes: Bytes = Field(description="CUDA graphs.")
-    free_bytes: Bytes = Field(description="Outside the engine's budget.")
+    total_bytes: int = Field(description="As the driver reports it.")
+    budget_bytes: int = Field(description="What the engine may use.")
+    weights_bytes: int = Field(description="Weights.")
+    kv_cache_bytes: int = Field(description="KV cache: what the budget leaves.")
+    activations_bytes: int = Field(description="Activations at the largest step.")
+    overhead_bytes: int = Field(description="nonTorchBytes plus cudaGraphBytes.")
+    non_torch_bytes: int = Field(description="CUDA context and communication buffers.")
+    cuda_graph_bytes: int = Field(description="CUDA graphs.")
+    free_bytes: int = Field(description="Outside the engine's budget.")
 
 
 class PredictionStatus(StatusModel):
@@ -120,8 +117,8 @@ class PlanStatus(StatusModel):
     gpu_memory_utilization_percent: Count = Field(description="Share of GPU memory that the engine may use.")
     engine_release: Word = Field(description="Engine release planned for.")
     memory_per_gpu: MemoryStatus = Field(description="Memory of the GPU with the least room.")
-    kv_cache_tokens: Bytes = Field(description="Tokens that one replica's KV cache holds.")
-    kv_cache_bytes_per_token: Bytes = Field(description="On the GPU that stores most.")
+    kv_cache_tokens: int = Field(description="Tokens that one replica's KV cache holds.")
+    kv_cache_bytes_per_token: int = Field(description="On the GPU that stores most.")
     kv_cache_error_percent: Count = Field(description="Half width of the 90 % band of kvCacheTokens.")
     predicted: PredictionStatus | None = Field(default=None, description="Expected speed.")
     cost_per_hour_usd: Usd | None = Field(default=None, description="Of all replicas; absent without a price.")
@@ -149,11 +146,9 @@ class ObservedStatus(StatusModel):
 
     plan_hash: Word = Field(default="", description="Plan that the report is about.")
     engine_version: Word = Field(default="", description="Engine release that runs.")
-    kv_cache_tokens: Bytes = Field(default=0, description="Tokens that one replica's KV cache holds.")
-    kv_cache_blocks: Bytes = Field(default=0, description="Blocks of the KV cache.")
-    kv_cache_tokens_error_percent: Annotated[int, Field(ge=-MAX_INT32, le=MAX_INT32)] = Field(
-        default=0, description="Observed minus planned, in percent of planned."
-    )
+    kv_cache_tokens: int = Field(default=0, description="Tokens that one replica's KV cache holds.")
+    kv_cache_blocks: int = Field(default=0, description="Blocks of the KV cache.")
+    kv_cache_tokens_error_percent: int = Field(default=0, description="Observed minus planned, in percent of planned.")
 
 
 class ScalingDecision(StatusModel):
@@ -185,9 +180,7 @@ class SummaryStatus(StatusModel):
 class DeepSeekDeploymentStatus(StatusModel):
     """What runs, what is planned and why."""
 
-    observed_generation: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Generation of the spec that this status is about."
-    )
+    observed_generation: Count = Field(default=0, description="Generation of the spec that this status is about.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Ready, Planned, CapacityAvailable, WorkloadReady, ScalingActive, SLAMet; "

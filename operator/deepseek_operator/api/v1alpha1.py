@@ -1,7 +1,7 @@
 """DeepSeekDeployment, version v1alpha1: the whole object as people write it.
 
-The API server drops unknown fields silently (HTTP 200, with a warning); only these types refuse a typo, which
-is why ``plan -f`` does and ``kubectl apply --validate=strict`` must be asked to.
+The API server drops unknown fields (HTTP 200, with a warning) unless the client asks for ``fieldValidation=Strict``, as
+``kubectl apply`` does by default and many Git tools do not. These types refuse them, so ``plan -f`` does too.
 """
 
 from __future__ import annotations
