@@ -22,7 +22,7 @@ from typing import Any
 
 from deepseek_operator import sandbox
 from deepseek_operator.cli.output import console
-from deepseek_operator.cli.sandbox import install_crd
+from deepseek_operator.cli.sandbox import install_resources
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -55,7 +55,7 @@ def cluster(directory: Path) -> Iterator[sandbox.SandboxState]:
     """Start the control plane; take it down whatever happens."""
     state = sandbox.up(directory, sandbox.DEFAULT_NODES, progress=sandbox.on_stderr(), ends_with_caller=True)
     try:
-        install_crd(state.kubectl, state.kubeconfig)
+        install_resources(state.kubectl, state.kubeconfig)
         yield state
     finally:
         sandbox.down(directory)
@@ -152,10 +152,11 @@ def different(demo: Demo, files: list[str]) -> list[str]:
     """Return a sentence for every object whose status differs from what `plan -o json` says."""
     wrong = []
     for name, file in zip((RUNNING, TWO_NODES), files, strict=True):
-        shown = demo.json("get", "dsd", name)["status"]["plan"]
+        status = demo.json("get", "dsd", name)["status"]
+        shown = status.get("plan") or status["proposedPlan"]
         answered = json.loads(demo.plugin("plan", "-f", file, "-o", "json"))["items"][0]["plan"]
         if shown != answered:
-            wrong.append(f"status.plan of {name} differs from `kubectl deepseek plan -o json`")
+            wrong.append(f"the plan in the status of {name} differs from `kubectl deepseek plan -o json`")
     return wrong
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cluster.kubectl import Kubectl
 from deepseek_operator.errors import SandboxError
+from deepseek_operator.resources.priorityclass import build_priority_classes
 from deepseek_operator.sandbox import (
     DEFAULT_NODES,
     Binaries,
@@ -24,6 +25,7 @@ from deepseek_operator.sandbox import (
 TEST_TIMEOUT_SECONDS = 300
 
 _FOLDER = Path(__file__).parent
+_ROOT = _FOLDER.parents[1]
 _BINARIES = pytest.StashKey[Binaries | SandboxError]()
 _namespace_numbers = itertools.count(1)
 
@@ -75,6 +77,14 @@ def sandbox(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def cluster_kubectl(sandbox: SandboxState) -> Kubectl:
     """kubectl as administrator, in no particular namespace."""
     return Kubectl(sandbox.kubectl, sandbox.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def resource_definition(cluster_kubectl: Kubectl) -> None:
+    """The custom resource definition of the repository, and the priority classes that pods name, served."""
+    cluster_kubectl("apply", "--server-side", "--filename", str(_ROOT / "crds"))
+    cluster_kubectl("wait", "--for=condition=Established", "crd/deepseekdeployments.deepseek-operator.io")
+    cluster_kubectl.apply(*build_priority_classes())
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class Kubectl:
         command = [str(self.program), f"--kubeconfig={self.kubeconfig}"]
         command += [f"--namespace={self.namespace}"] if self.namespace else []
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
-        answer = subprocess.run(  # noqa: S603 - a fixed argument list, no shell
+        answer = subprocess.run(
             [*command, *arguments], input=text, capture_output=True, text=True, check=False, timeout=180
         )
         if answer.returncode != 0:

@@ -49,7 +49,7 @@ def render(
 
 def manifests_of(deployment: DeepSeekDeployment, plan: Plan) -> list[dict[str, Any]]:
     """Return what the operator would apply for a new object with this plan, without owner references."""
-    from deepseek_operator.api.plan_status import plan_hash
+    from deepseek_operator.api.fingerprint import plan_hash
     from deepseek_operator.resources.desired import desired
     from deepseek_operator.scaling.decision import desired_replicas
 
@@ -57,7 +57,7 @@ def manifests_of(deployment: DeepSeekDeployment, plan: Plan) -> list[dict[str, A
     decision = desired_replicas(
         owner=scaling.owner,
         min_replicas=scaling.min_replicas,
-        max_replicas=scaling.max_replicas or max(scaling.min_replicas, plan.replicas),
+        max_replicas=scaling.most_replicas,
         plan_replicas=plan.replicas,
         spec_replicas=deployment.spec.replicas,
         running=0,

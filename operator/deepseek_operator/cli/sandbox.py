@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, write
+from deepseek_operator.errors import SandboxError
 
 app = typer.Typer(
     name="sandbox",
@@ -44,7 +45,9 @@ def up(
         list[str] | None,
         typer.Option("--nodes", help="Fake nodes as GPU:GPUS[:NODES], repeatable; default: a mix of four products."),
     ] = None,
-    install: Annotated[bool, typer.Option(help="Install the custom resource definition too.")] = True,
+    install: Annotated[
+        bool, typer.Option(help="Install the custom resource definition and the priority classes too.")
+    ] = True,
 ) -> None:
     """Start the control plane (built once, 5 to 10 minutes, when its programs are not found)."""
     from deepseek_operator import sandbox
@@ -57,24 +60,27 @@ def up(
     progress = sandbox.on_stderr()
     state = sandbox.up(directory or sandbox.default_directory(), wanted or sandbox.DEFAULT_NODES, progress=progress)
     if install:
-        install_crd(Path(state.kubectl), Path(state.kubeconfig))
+        install_resources(state.kubectl, state.kubeconfig)
     typer.echo(f"control plane is up; try:\n  export KUBECONFIG={state.kubeconfig}\n  {state.kubectl} get nodes")
 
 
-def install_crd(kubectl: Path, kubeconfig: Path) -> None:
-    """Apply the custom resource definition and wait until the API server serves it."""
+def install_resources(kubectl: Path, kubeconfig: Path) -> None:
+    """Apply the custom resource definition and the priority classes, and wait until the API server serves them."""
+    import json
     import subprocess
 
-    import yaml
-
     from deepseek_operator.api.crd import custom_resource_definition
+    from deepseek_operator.resources.priorityclass import build_priority_classes
 
     run = [str(kubectl), "--kubeconfig", str(kubeconfig)]
-    manifest = custom_resource_definition()
+    definition = custom_resource_definition()
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [definition, *build_priority_classes()]})
     apply = [*run, "apply", "--server-side", "--filename", "-"]
-    wait = [*run, "wait", "--for=condition=Established", "--timeout=60s", f"crd/{manifest['metadata']['name']}"]
-    subprocess.run(apply, input=yaml.safe_dump(manifest), text=True, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own binary and text
-    subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own binary
+    wait = [*run, "wait", "--for=condition=Established", "--timeout=60s", f"crd/{definition['metadata']['name']}"]
+    for command, given in ((apply, text), (wait, None)):
+        done = subprocess.run(command, input=given, text=True, capture_output=True)  # noqa: S603 - our own binary and text
+        if done.returncode != 0:
+            raise SandboxError(f"kubectl {command[3]}: {done.stderr.strip()}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepseek_operator.api.plan_status import plan_hash
+from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.v1alpha1 import Apply, Replan
 from deepseek_operator.planner.result import Infeasible, Plan
 

@@ -1,8 +1,8 @@
 """Makes the children be as desired: applies what may differ, prunes what is ours and no longer wanted.
 
-Applying the same manifest twice changes nothing, so a pass could always apply everything. It does not have to: the API
-server tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While
-manifest and record are the same as after the last apply, another one would change nothing and is left out.
+Applying the same manifest twice changes nothing, so a pass could always apply everything. It need not: the API server
+tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While manifest
+and record are the same as after the last apply, another one would change nothing and is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deepseek_operator.cluster import Cluster, Manifest
+from deepseek_operator.errors import ConflictError, NotFoundError
 from deepseek_operator.handlers.observed import Observed
 
 Key = tuple[str, str]
@@ -47,6 +48,7 @@ class Applier:
         """Apply the manifests that may differ from the cluster, in order.
 
         Raises:
+            ConflictError: an object of that name exists and is not ours.
             ClusterError: the API server refused one; those before it are applied.
         """
         applied = self._applied.setdefault(owner_uid, {})
@@ -54,10 +56,25 @@ class Applier:
             key, digest = key_of(manifest), _digest(manifest)
             if self._is_current(owner_uid, key, digest):
                 continue
+            if key not in self._observed.children(owner_uid):
+                await self._refuse_foreign(owner_uid, manifest)
             stored = await self._cluster.apply(manifest)
             self._observed.put_child(stored)
             child = self._observed.children(owner_uid)[key]
             applied[key] = _Applied(digest, child.uid, child.ownership)
+
+    async def _refuse_foreign(self, owner_uid: str, manifest: Manifest) -> None:
+        """Raise when an object of that name exists and is not ours; applying would take it over and later delete it."""
+        kind, name = key_of(manifest)
+        try:
+            found = await self._cluster.get(kind, manifest["metadata"]["namespace"], name)
+        except NotFoundError:
+            return
+        owners = found["metadata"].get("ownerReferences") or ()
+        if not any(reference.get("uid") == owner_uid for reference in owners):
+            raise ConflictError(
+                f"{kind} {name} exists and belongs to somebody else; rename it or the DeepSeekDeployment"
+            )
 
     async def prune(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
         """Delete the children that are not among the manifests."""

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deepseek_operator.api.v1alpha1 import KIND
 from deepseek_operator.resources.names import (
     ANNOTATION_TEMPLATE_HASH,
     FIELD_MANAGER,
-    KIND,
     LABEL_DEPLOYMENT,
     label_value,
 )

@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from deepseek_operator.api.fingerprint import plan_hash, spec_fingerprint
 from deepseek_operator.api.parse import parse
-from deepseek_operator.api.plan_status import plan_fingerprint, plan_from_status, plan_hash
+from deepseek_operator.api.plan_status import plan_from_status
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.cluster_state import ClusterState
-from deepseek_operator.capacity.fits import FitsNow, OwnPods, fits_now
+from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.capacity.inventory import Inventory
-from deepseek_operator.capacity.workload import pod_tolerations, supply_for
-from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.capacity.workload import room_for, supply_for
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept
@@ -30,7 +30,7 @@ from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import Supply
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
 from deepseek_operator.resources.desired import desired
-from deepseek_operator.resources.names import object_name, selector_labels
+from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
 
@@ -112,7 +112,7 @@ class Reconciler:
         acceptance = accept(
             await self._planning.answer(request, self._supply(deployment)),
             self._known_plan(body),
-            fingerprint=plan_fingerprint(request),
+            fingerprint=spec_fingerprint(deployment),
             apply=deployment.spec.apply,
             replan=deployment.spec.replan,
             approved_hash=deployment.spec.approved_plan,
@@ -139,7 +139,7 @@ class Reconciler:
         return desired_replicas(
             owner=scaling.owner,
             min_replicas=scaling.min_replicas,
-            max_replicas=scaling.max_replicas or max(scaling.min_replicas, accepted.plan.replicas),
+            max_replicas=scaling.most_replicas,
             plan_replicas=accepted.plan.replicas,
             spec_replicas=deployment.spec.replicas,
             running=running,
@@ -152,6 +152,8 @@ class Reconciler:
             return situation
         uid, plan = body["metadata"]["uid"], acceptance.accepted.plan
         workload, record = self._workload(body), self._plan_record(body)
+        if situation.unsupported and workload is not None:
+            return situation  # what runs stays as it is
         try:
             manifests = desired(
                 deployment,
@@ -185,15 +187,7 @@ class Reconciler:
         deployment, acceptance = situation.deployment, situation.acceptance
         if deployment is None or acceptance is None or acceptance.accepted is None:
             return None
-        plan = acceptance.accepted.plan
-        return fits_now(
-            plan,
-            self._nodes.inventory(),
-            own=OwnPods(namespace=deployment.metadata.namespace, labels=selector_labels(deployment.metadata.name)),
-            replicas=situation.wanted_replicas,
-            node_selector=deployment.spec.hardware.node_selector,
-            tolerations=pod_tolerations(deployment, gpu(plan.gpu)),
-        )
+        return room_for(deployment, acceptance.accepted.plan, self._nodes.inventory(), situation.wanted_replicas)
 
     def _remember(self, uid: str, situation: Situation) -> None:
         if situation.fits is not None and not situation.fits.fits:

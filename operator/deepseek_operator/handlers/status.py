@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.conditions import Observation, set_conditions
+from deepseek_operator.api.conditions import set_conditions
 from deepseek_operator.api.plan_status import infeasible_status, plan_status, summary_status
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.situation import Situation
-from deepseek_operator.handlers.verdicts import verdicts
 from deepseek_operator.resources.names import selector_text
 from deepseek_operator.resources.service import endpoint
 
@@ -31,10 +31,7 @@ def next_status(old: JsonObject, situation: Situation, now: str) -> dict[str, An
         "observedGeneration": situation.generation,
         "conditions": set_conditions(
             old.get("conditions") or (),
-            [
-                Observation(type=each.type, holds=each.holds, reason=each.reason, message=each.message)
-                for each in verdicts(situation)
-            ],
+            observations(situation),
             now=now,
             generation=situation.generation,
         ),

@@ -23,6 +23,7 @@ JsonObject = Mapping[str, Any]
 
 CHILD_RESOURCES = (
     ("", "v1", "configmaps"),
+    ("", "v1", "persistentvolumeclaims"),
     ("", "v1", "services"),
     ("apps", "v1", "deployments"),
     ("policy", "v1", "poddisruptionbudgets"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 PRIORITY_CLASSES = {
     "Critical": "deepseek-critical",
     "High": "deepseek-high",
@@ -22,3 +24,25 @@ def priority_class_name(priority: str, own_class: str = "") -> str:
     ('deepseek-standard', 'gold')
     """
     return own_class or PRIORITY_CLASSES[priority]
+
+
+PRIORITY_VALUES = {"Critical": 1_000_000, "High": 100_000, "Standard": 10_000, "Batch": 1_000}
+"""The classes' values, as the chart installs them; the system's own classes lie above 1,000,000,000."""
+
+PREEMPTING = frozenset({"Critical", "High"})
+"""Priorities that take GPUs from running models of a lower one; the others wait for free GPUs."""
+
+
+def build_priority_classes() -> list[dict[str, Any]]:
+    """Return the four classes as the chart installs them, for a cluster without the chart (the local one)."""
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": PRIORITY_VALUES[priority],
+            "globalDefault": False,
+            "preemptionPolicy": "PreemptLowerPriority" if priority in PREEMPTING else "Never",
+        }
+        for priority, name in PRIORITY_CLASSES.items()
+    ]

@@ -5,10 +5,9 @@ The first five are always there. Reconciling and Stalled follow kstatus: they ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deepseek_operator.api import conditions
-from deepseek_operator.api.plan_status import plan_hash
+from deepseek_operator.api.conditions import Observation
+from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.scaling.decision import ReplicaReason
@@ -21,22 +20,7 @@ STUCK_REASONS = frozenset(
 CRASH_REASON = "CrashLoopBackOff"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What one condition says.
-
-    Args:
-        holds: None means that it cannot be told.
-        message: one sentence.
-    """
-
-    type: str
-    holds: bool | None
-    reason: str
-    message: str
-
-
-def verdicts(situation: Situation) -> list[Verdict]:
+def observations(situation: Situation) -> list[Observation]:
     """Return what the conditions of the object should say, in a fixed order."""
     planned = _planned(situation)
     workload = _workload_ready(situation)
@@ -52,66 +36,68 @@ def verdicts(situation: Situation) -> list[Verdict]:
     return made + _progress(situation, planned, workload)
 
 
-def _planned(situation: Situation) -> Verdict:
-    def verdict(holds: bool, reason: str, message: str) -> Verdict:
-        return Verdict(type=conditions.PLANNED, holds=holds, reason=reason, message=message)
+def _planned(situation: Situation) -> Observation:
+    def observation(holds: bool, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.PLANNED, holds=holds, reason=reason, message=message)
 
     if situation.invalid:
-        return verdict(False, "InvalidSpec", situation.invalid)
+        return observation(False, "InvalidSpec", situation.invalid)
     acceptance = situation.acceptance
     if acceptance is None:
-        return verdict(False, "NotPlanned", "the object has not been planned yet")
+        return observation(False, "NotPlanned", "the object has not been planned yet")
     kept = acceptance.accepted.plan if acceptance.accepted and acceptance.current else None
     if acceptance.infeasible is not None:
         refused = refusal(acceptance.infeasible)
         if kept is not None:
-            return verdict(True, "PlanKept", f"{summary(kept)} stays; today's GPUs would not hold it: {refused}")
-        return verdict(False, acceptance.infeasible.reason.value, refused)
+            return observation(True, "PlanKept", f"{summary(kept)} stays; today's GPUs would not hold it: {refused}")
+        return observation(False, acceptance.infeasible.reason.value, refused)
     if acceptance.proposed is not None:
         proposal = f"{summary(acceptance.proposed)}, hash {plan_hash(acceptance.proposed)}"
         if kept is None:
-            return verdict(True, "AwaitingApproval", f"set spec.approvedPlan to run {proposal}")
-        return verdict(True, "PlanProposed", f"{summary(kept)} stays; the planner would now choose {proposal}")
+            return observation(True, "AwaitingApproval", f"set spec.approvedPlan to run {proposal}")
+        return observation(True, "PlanProposed", f"{summary(kept)} stays; the planner would now choose {proposal}")
     if kept is None:
-        return verdict(False, "NotPlanned", "the object has not been planned yet")
-    return verdict(True, "Planned", summary(kept))
+        return observation(False, "NotPlanned", "the object has not been planned yet")
+    return observation(True, "Planned", summary(kept))
 
 
-def _capacity_available(situation: Situation) -> Verdict:
-    def verdict(holds: bool | None, reason: str, message: str) -> Verdict:
-        return Verdict(type=conditions.CAPACITY_AVAILABLE, holds=holds, reason=reason, message=message)
+def _capacity_available(situation: Situation) -> Observation:
+    def observation(holds: bool | None, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.CAPACITY_AVAILABLE, holds=holds, reason=reason, message=message)
 
     if situation.decision is None:
-        return verdict(None, "NoPlan", "without a plan that runs no GPUs are asked for")
+        return observation(None, "NoPlan", "without a plan that runs no GPUs are asked for")
     if situation.fits is None:
-        return verdict(True, "Placed", f"{_replicas(situation.wanted_replicas)} placed")
+        return observation(True, "Placed", f"{_replicas(situation.wanted_replicas)} placed")
     if situation.fits.fits:
-        return verdict(True, "FitsNow", f"there is room for {_replicas(situation.fits.needed)}")
-    return verdict(False, "InsufficientFreeGpus", situation.fits.limiting)
+        return observation(True, "FitsNow", f"there is room for {_replicas(situation.fits.needed)}")
+    return observation(False, "InsufficientFreeGpus", situation.fits.limiting)
 
 
-def _workload_ready(situation: Situation) -> Verdict:
-    def verdict(holds: bool, reason: str, message: str) -> Verdict:
-        return Verdict(type=conditions.WORKLOAD_READY, holds=holds, reason=reason, message=message)
+def _workload_ready(situation: Situation) -> Observation:
+    def observation(holds: bool, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.WORKLOAD_READY, holds=holds, reason=reason, message=message)
 
     if situation.failure:
-        return verdict(False, "ApplyFailed", situation.failure)
+        return observation(False, "ApplyFailed", situation.failure)
     if situation.unsupported:
-        return verdict(False, "NotSupported", situation.unsupported)
+        return observation(False, "NotSupported", situation.unsupported)
     workload, wanted = situation.workload, situation.wanted_replicas
     if workload is None:
-        return verdict(False, "NoWorkload", "no pods were made")
+        return observation(False, "NoWorkload", "no pods were made")
     if situation.decision is not None and wanted == 0:
-        return verdict(True, "ScaledToZero", "no replica is wanted")
+        return observation(True, "ScaledToZero", "no replica is wanted")
     updated, ready = workload.count("updatedReplicas"), workload.count("readyReplicas")
     counts = f"{ready} of {_replicas(wanted)} ready"
     if not workload.seen:
-        return verdict(False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet")
+        return observation(
+            False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet"
+        )
     if updated < wanted:
-        return verdict(False, "Progressing", f"{counts}, {updated} updated{_refused_pods(workload)}")
+        return observation(False, "Progressing", f"{counts}, {updated} updated{_refused_pods(workload)}")
     if min(workload.count("availableReplicas"), ready) < wanted or workload.count("replicas") > wanted:
-        return verdict(False, *_waiting(situation, counts))
-    return verdict(True, "ReplicasReady", counts)
+        return observation(False, *_waiting(situation, counts))
+    return observation(True, "ReplicasReady", counts)
 
 
 def _waiting(situation: Situation, counts: str) -> tuple[str, str]:
@@ -131,21 +117,21 @@ def _refused_pods(workload: Workload) -> str:
     return f"; pods are refused: {failure.get('message', '')}" if failure.get("status") == "True" else ""
 
 
-def _scaling_active(situation: Situation) -> Verdict:
-    def verdict(holds: bool, reason: str, message: str) -> Verdict:
-        return Verdict(type=conditions.SCALING_ACTIVE, holds=holds, reason=reason, message=message)
+def _scaling_active(situation: Situation) -> Observation:
+    def observation(holds: bool, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.SCALING_ACTIVE, holds=holds, reason=reason, message=message)
 
     decision = situation.decision
     if decision is None:
-        return verdict(False, "NoPlan", "without a plan that runs nothing is scaled")
+        return observation(False, "NoPlan", "without a plan that runs nothing is scaled")
     if decision.reason is ReplicaReason.EXTERNAL_OWNER:
-        return verdict(True, decision.reason.value, decision.message)
-    return verdict(False, "NoMetrics", f"no metrics source is configured; {decision.message}")
+        return observation(True, decision.reason.value, decision.message)
+    return observation(False, "NoMetrics", f"no metrics source is configured; {decision.message}")
 
 
-def _sla_met(situation: Situation) -> Verdict:
+def _sla_met(situation: Situation) -> Observation:
     asked = situation.deployment is not None and situation.deployment.spec.sla is not None
-    return Verdict(
+    return Observation(
         type=conditions.SLA_MET,
         holds=None,
         reason="NotMeasured" if asked else "NoSla",
@@ -153,26 +139,26 @@ def _sla_met(situation: Situation) -> Verdict:
     )
 
 
-def _ready(situation: Situation, planned: Verdict, workload: Verdict) -> Verdict:
-    def verdict(holds: bool, reason: str, message: str) -> Verdict:
-        return Verdict(type=conditions.READY, holds=holds, reason=reason, message=message)
+def _ready(situation: Situation, planned: Observation, workload: Observation) -> Observation:
+    def observation(holds: bool, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.READY, holds=holds, reason=reason, message=message)
 
     if not planned.holds:
-        return verdict(False, planned.reason, planned.message)
+        return observation(False, planned.reason, planned.message)
     nothing_runs = situation.acceptance is not None and situation.acceptance.accepted is None
     if planned.reason == "AwaitingApproval" and nothing_runs:
-        return verdict(True, planned.reason, planned.message)
+        return observation(True, planned.reason, planned.message)
     if planned.reason == "AwaitingApproval":
-        return verdict(bool(workload.holds), planned.reason, f"{planned.message}; meanwhile {workload.message}")
+        return observation(bool(workload.holds), planned.reason, f"{planned.message}; meanwhile {workload.message}")
     if not workload.holds:
-        return verdict(False, workload.reason, workload.message)
-    return verdict(True, workload.reason, workload.message)
+        return observation(False, workload.reason, workload.message)
+    return observation(True, workload.reason, workload.message)
 
 
-def _progress(situation: Situation, planned: Verdict, workload: Verdict) -> list[Verdict]:
+def _progress(situation: Situation, planned: Observation, workload: Observation) -> list[Observation]:
     """Return Reconciling or Stalled while one of them is true."""
     if not planned.holds:
-        return [Verdict(type=conditions.STALLED, holds=True, reason=planned.reason, message=planned.message)]
+        return [Observation(type=conditions.STALLED, holds=True, reason=planned.reason, message=planned.message)]
     runs = situation.decision is not None
     if not runs or workload.holds:
         return []
@@ -181,7 +167,7 @@ def _progress(situation: Situation, planned: Verdict, workload: Verdict) -> list
         situation.workload.condition("Progressing").get("reason") == "ProgressDeadlineExceeded"
     )
     kind = conditions.STALLED if stuck or expired else conditions.RECONCILING
-    return [Verdict(type=kind, holds=True, reason=workload.reason, message=workload.message)]
+    return [Observation(type=kind, holds=True, reason=workload.reason, message=workload.message)]
 
 
 def summary(plan: Plan) -> str:
