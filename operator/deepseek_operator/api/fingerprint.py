@@ -13,7 +13,6 @@ from dataclasses import asdict
 from typing import Any
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
-from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import Plan
 
 HASH_CHARACTERS = 8
@@ -79,18 +78,6 @@ def spec_fingerprint(deployment: DeepSeekDeployment) -> str:
     written = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_PLANNED_FIELDS)
     said = {key: value for key, value in written.items() if value != {}}
     return _digest(said)[:FINGERPRINT_CHARACTERS]
-
-
-def plan_fingerprint(request: PlanRequest) -> str:
-    """Return what identifies a request without the facts of the catalogue: 16 hexadecimal digits.
-
-    Holds when the model is one of the catalogue and no node selector is set; ``spec_fingerprint`` also sees edits of
-    ``spec.model.config``, ``spec.hardware.nodeSelector`` and ``spec.engine.release``.
-    """
-    asked = asdict(request)
-    for fact in ("model", "engine_release"):
-        del asked[fact]
-    return _digest(asked)[:FINGERPRINT_CHARACTERS]
 
 
 def _digest(value: object) -> str:

@@ -136,8 +136,11 @@ def _refuse_what_json_cannot_say(value: object, location: tuple[int | str, ...])
 
 def _refuse_odd_scalar(value: object, location: tuple[int | str, ...]) -> None:
     match value:
-        case str() | bool():
+        case bool():
             return
+        case str():
+            if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+                raise InvalidSpecError(field_path(location), "holds half a character (a lone UTF-16 surrogate)")
         case None:
             if location[:1] == ("spec",) and location[:3] != ("spec", "model", "config"):
                 raise InvalidSpecError(field_path(location), "is empty; write a value or leave the field out")
@@ -149,4 +152,4 @@ def _refuse_odd_scalar(value: object, location: tuple[int | str, ...]) -> None:
                 raise InvalidSpecError(field_path(location), f"must be a finite number, not {value}")
         case _:
             kind = type(value).__name__
-            raise InvalidSpecError(field_path(location), f"must be text, not a {kind}; put the value in quotes")
+            raise InvalidSpecError(field_path(location), f"is read as a {kind}; put text in quotes")

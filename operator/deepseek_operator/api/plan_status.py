@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deepseek_operator.api.conditions import truncated
-from deepseek_operator.api.fingerprint import plan_fingerprint, plan_hash, spec_fingerprint
+from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.status import (
     MAX_ALTERNATIVES,
     MAX_REASONS,
@@ -27,16 +27,6 @@ from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.planner.result import Alternative, Infeasible, Plan
-
-__all__ = [
-    "infeasible_status",
-    "plan_fingerprint",
-    "plan_from_status",
-    "plan_hash",
-    "plan_status",
-    "spec_fingerprint",
-    "summary_status",
-]
 
 JsonObject = dict[str, Any]
 

@@ -13,7 +13,7 @@ from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
 
 _TYPE_WORDS = {
     "string_type": "text; put the value in quotes",
-    "int_type": "a whole number without quotes",
+    "int_type": "a whole number",
     "bool_type": "true or false",
     "tuple_type": "a list",
     "model_type": "a block of fields",
@@ -71,7 +71,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         return _unknown_field(model, detail["loc"])
     if kind in _TYPE_WORDS:
-        return f"must be {_TYPE_WORDS[kind]}, not {_shown(detail['input'])}"
+        quoted = " without quotes" if kind == "int_type" and isinstance(detail["input"], str) else ""
+        return f"must be {_TYPE_WORDS[kind]}{quoted}, not {_shown(detail['input'])}"
     sentence = f"{_limit(kind, context)}, not {_shown(detail['input'])}"
     hint = _description(model, detail["loc"]) if kind == "string_pattern_mismatch" else ""
     return f"{sentence}; {hint}" if hint else sentence
