@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Coroutine
+from typing import Any
 
 import kopf
 from prometheus_client import CollectorRegistry
@@ -77,19 +79,17 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
             await leadership.acquire()
         await _wait_for_resource(cluster)
         metrics.leading.set(1)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_watch(settings, operator))
-            if settings.leader_election:
-                tasks.create_task(leadership.hold())
-    except* LeadershipLostError as error:
-        raise DeepSeekOperatorError(str(error.exceptions[0])) from error
+        await _watch_while(leadership.hold() if settings.leader_election else None, settings, operator)
+    except LeadershipLostError as error:
+        raise DeepSeekOperatorError(f"{error}; another operator may be active, so this one ends") from error
     finally:
         metrics.leading.set(0)
         await operator.close()
         await asyncio.shield(leadership.release())
 
 
-async def _watch(settings: Settings, operator: Operator) -> None:
+async def _watch_while(holding: Coroutine[Any, Any, None] | None, settings: Settings, operator: Operator) -> None:
+    """Run kopf until it is told to stop (it takes SIGTERM and SIGINT over) or until ``holding`` fails."""
     stop = asyncio.Event()
     watching = asyncio.create_task(
         kopf.operator(
@@ -101,12 +101,16 @@ async def _watch(settings: Settings, operator: Operator) -> None:
             stop_flag=stop,
         )
     )
+    tasks = [watching] if holding is None else [watching, asyncio.create_task(holding)]
     try:
-        await asyncio.shield(watching)
-    except asyncio.CancelledError:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
         stop.set()
-        await watching
-        raise
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _wait_for_resource(cluster: Cluster) -> None:

@@ -1,8 +1,8 @@
 """Makes the children be as desired: applies what may differ, prunes what is ours and no longer wanted.
 
 Applying the same manifest twice changes nothing, so a pass could always apply everything. It need not: the API server
-tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While manifest
-and record are the same as after the last apply, another one would change nothing and is left out.
+tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While the
+manifest and the record are as after the last apply, another one would change nothing and is left out.
 """
 
 from __future__ import annotations
