@@ -273,7 +273,6 @@ OUT_OF_RANGE: dict[str, tuple[Changes, str, str]] = {
     ),
     "a block in place of a list": ({"engine.env": {"A": "b"}}, "spec.engine.env", "must be a list, not a block"),
     "an empty config": ({"model.config": {}}, "spec.model.config", "must have at least 1 entries"),
-    "a field with nothing in it": ({"sla": None}, "spec.sla", "is empty; write a value or leave the field out"),
     "a name that is too long": (
         {"model.name": "x" * 129},
         "spec.model.name",

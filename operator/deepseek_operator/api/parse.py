@@ -25,7 +25,8 @@ def parse(obj: Mapping[str, Any]) -> DeepSeekDeployment:
 
     Status and the metadata that the operator does not use are not looked at, so an object that a newer or older
     operator has written is read all the same. Unknown fields of the spec are refused: the API server drops them with
-    no more than a warning, and a limit that is silently gone may cost GPUs.
+    no more than a warning, and a limit that is silently gone may cost GPUs. For the same reason empty fields (``sla:``)
+    are refused, which the API server leaves out without a word.
 
     Raises:
         InvalidSpecError: the first thing that is wrong, with the field's path, what to write and how many more errors
@@ -126,6 +127,7 @@ def _refuse_what_json_cannot_say(value: object, location: tuple[int | str, ...])
                 raise InvalidSpecError(
                     field_path(location), f"the key {shortened(str(key))} must be text; put it in quotes"
                 )
+            _refuse_odd_scalar(key, location)
             _refuse_what_json_cannot_say(item, (*location, key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):

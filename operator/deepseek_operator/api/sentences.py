@@ -11,6 +11,9 @@ from pydantic_core import ErrorDetails
 from deepseek_operator.api.base import RULE_ERROR
 from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
 
+MAX_PATH_CHARACTERS = 200
+"""Longest path that a message names; paths of the spec itself are below 60."""
+
 _TYPE_WORDS = {
     "string_type": "text; put the value in quotes",
     "int_type": "a whole number",
@@ -53,8 +56,9 @@ def field_path(location: Sequence[int | str]) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         elif step != "[key]":
-            path += f".{shortened(step)}" if path else shortened(step)
-    return path
+            name = shortened(step) if step.isprintable() else repr(shortened(step))
+            path += f".{name}" if path else name
+    return path if len(path) <= MAX_PATH_CHARACTERS else path[: MAX_PATH_CHARACTERS - 1] + "…"
 
 
 def _weight(detail: ErrorDetails) -> int:

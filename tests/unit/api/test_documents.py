@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deepseek_operator.api.parse import MAX_OBJECT_BYTES, parse, parse_documents
+from deepseek_operator.api.yaml_text import MAX_DEPTH, yaml_documents
 from deepseek_operator.errors import InvalidSpecError
 from spec_table import SMALL, changed
 
@@ -126,6 +127,18 @@ def test_what_is_repeated_of_the_input_is_bounded() -> None:
     with pytest.raises(InvalidSpecError) as error:
         parse(changed({"model": {"name": "x" * 100_000}, "y" * 100_000: 1}))
     assert len(str(error.value)) < 600
+
+
+def test_nesting_is_read_up_to_its_limit() -> None:
+    assert [line for line, _ in yaml_documents("[" * MAX_DEPTH + "]" * MAX_DEPTH)] == [1]
+    with pytest.raises(InvalidSpecError, match="nested deeper than 64 levels"):
+        list(yaml_documents("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)))
+
+
+def test_an_empty_field_is_refused_because_a_forgotten_limit_costs_gpus() -> None:
+    with pytest.raises(InvalidSpecError) as error:
+        parse(changed({"hardware.maxGpusTotal": None}))
+    assert str(error.value) == "spec.hardware.maxGpusTotal: is empty; write a value or leave the field out"
 
 
 def test_half_a_character_is_refused_where_it_stands() -> None:
