@@ -20,7 +20,14 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.config import ConfigException
 
-from deepseek_operator.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, shortened
+from deepseek_operator.errors import (
+    ClusterError,
+    ConflictError,
+    ForbiddenError,
+    InvalidObjectError,
+    NotFoundError,
+    shortened,
+)
 from deepseek_operator.resources.names import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 30
@@ -37,6 +44,14 @@ MAX_CONNECTIONS = 32
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON."""
+
+ERRORS: Mapping[int, type[ClusterError]] = {
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: InvalidObjectError,
+}
+"""HTTP status to the error that somebody handles; every other refusal is a ClusterError."""
 
 CallObserver = Callable[[str, str, int], None]
 """Told about each finished call: verb, plural of the kind, HTTP status (0 when there was no answer)."""
@@ -122,6 +137,24 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self._call("PATCH", resource, path, query, manifest, "application/apply-patch+yaml")
+
+    async def overwrite(self, manifest: Manifest) -> dict[str, Any]:
+        """Write a manifest by merge patch, which replaces whole lists, and return the object as stored.
+
+        Only for objects that server-side apply cannot repair: it merges lists by key, so an item whose key somebody
+        changed stays beside ours.
+        """
+        resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._call("PATCH", resource, path, query, manifest, "application/merge-patch+json")
+
+    async def scale(self, kind: str, namespace: str, name: str, replicas: int) -> None:
+        """Set the replicas of an object through its scale subresource, as ``kubectl scale`` does."""
+        resource = RESOURCES[kind]
+        path, query = resource.path(namespace, name, "scale"), {"fieldManager": FIELD_MANAGER}
+        body = {"spec": {"replicas": replicas}}
+        await self._call("PATCH", resource, path, query, body, "application/merge-patch+json")
 
     async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any]:
         """Return one object, or raise NotFoundError."""
@@ -248,5 +281,5 @@ def _error(method: str, path: str, status: int, content: bytes) -> ClusterError:
     except (ValueError, KeyError, AttributeError):
         message = ""
     text = f"{method} {path}: {status} {message[:500]}".strip()
-    kind = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}.get(status, ClusterError)
+    kind = ERRORS.get(status, ClusterError)
     return kind(text)

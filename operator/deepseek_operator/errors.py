@@ -16,7 +16,8 @@
     └── ClusterError              the Kubernetes API refused or did not answer
         ├── NotFoundError
         ├── ConflictError
-        └── ForbiddenError
+        ├── ForbiddenError
+        └── InvalidObjectError
 
 "Does not fit" is no exception: the planner returns ``Infeasible``.
 """
@@ -108,6 +109,10 @@ class NotFoundError(ClusterError):
 
 class ConflictError(ClusterError):
     """Another writer owns the field or changed the object first."""
+
+
+class InvalidObjectError(ClusterError):
+    """The object breaks a rule of its kind, alone or together with fields that others wrote into it."""
 
 
 class ForbiddenError(ClusterError):

@@ -31,9 +31,7 @@ _SUFFIXES = {
     "Pi": Decimal(2**50),
     "Ei": Decimal(2**60),
 }
-_QUANTITY = re.compile(
-    r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:(m|k|[MGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?"
-)
+_QUANTITY = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:(m|k|[MGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?")
 
 
 def ceil_div(numerator: int, denominator: int) -> int:
@@ -64,9 +62,7 @@ def parse_quantity(text: str | int) -> Decimal:
     """
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
-        raise QuantityError(
-            f"{shortened(str(text))!r} is no Kubernetes quantity; write one such as 80Gi, 500m or 8"
-        )
+        raise QuantityError(f"{shortened(str(text))!r} is no Kubernetes quantity; write one such as 80Gi, 500m or 8")
     number, suffix, exponent = match.groups()
     if exponent is not None:
         return Decimal(number).scaleb(int(exponent)).normalize() + 0

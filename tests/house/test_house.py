@@ -76,7 +76,5 @@ def test_every_suppression_names_its_code_and_reason() -> None:
 
 def _explains(rest: str) -> bool:
     """A code, then a reason in words."""
-    code, _, reason = rest.strip().partition("  # ") if "  # " in rest else rest.strip().partition(" - ")
-    if not reason and " -- " in rest:
-        code, _, reason = rest.strip().partition(" -- ")
-    return bool(code.strip(":[] ")) and bool(reason.strip())
+    code, separator, reason = rest.partition("  # " if "  # " in rest else " - ")
+    return bool(code.strip(":[] ")) and bool(separator) and bool(reason.strip())

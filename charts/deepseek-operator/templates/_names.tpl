@@ -43,6 +43,10 @@ Server-side apply needs patch, and create for an object that does not exist yet.
 - apiGroups: [deepseek-operator.io]
   resources: [deepseekdeployments/status]
   verbs: [patch]
+# Once, when scaling.owner becomes External: what runs is handed over to the scaler.
+- apiGroups: [deepseek-operator.io]
+  resources: [deepseekdeployments/scale]
+  verbs: [patch]
 # Owner references with blockOwnerDeletion need it where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [deepseek-operator.io]
   resources: [deepseekdeployments/finalizers]

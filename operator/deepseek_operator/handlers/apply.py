@@ -11,9 +11,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from deepseek_operator.cluster import Cluster, Manifest
-from deepseek_operator.errors import ConflictError, NotFoundError
+from deepseek_operator.errors import ConflictError, InvalidObjectError, NotFoundError
 from deepseek_operator.handlers.observed import Observed
 
 Key = tuple[str, str]
@@ -58,10 +59,19 @@ class Applier:
                 continue
             if key not in self._observed.children(owner_uid):
                 await self._refuse_foreign(owner_uid, manifest)
-            stored = await self._cluster.apply(manifest)
-            self._observed.put_child(stored)
+            self._observed.put_child(await self._apply(owner_uid, manifest))
             child = self._observed.children(owner_uid)[key]
             applied[key] = _Applied(digest, child.uid, child.ownership)
+
+    async def _apply(self, owner_uid: str, manifest: Manifest) -> dict[str, Any]:
+        """Apply one manifest; over a child that was edited so that both versions contradict, ours is written whole."""
+        try:
+            return await self._cluster.apply(manifest)
+        except InvalidObjectError:
+            if key_of(manifest) not in self._observed.children(owner_uid):
+                raise
+            await self._cluster.overwrite(manifest)
+            return await self._cluster.apply(manifest)
 
     async def _refuse_foreign(self, owner_uid: str, manifest: Manifest) -> None:
         """Raise when an object of that name exists and is not ours; applying would take it over and later delete it."""

@@ -11,8 +11,9 @@ from typing import Any
 from deepseek_operator.api.fingerprint import plan_hash, spec_fingerprint
 from deepseek_operator.api.parse import parse
 from deepseek_operator.api.plan_status import plan_from_status
+from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.api.to_request import plan_request
-from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.api.v1alpha1 import KIND, DeepSeekDeployment
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.capacity.inventory import Inventory
@@ -150,6 +151,7 @@ class Reconciler:
         deployment, acceptance, decision = situation.deployment, situation.acceptance, situation.decision
         if deployment is None or acceptance is None or acceptance.accepted is None or decision is None:
             return situation
+        await self._seed_scale(deployment, decision)
         uid, plan = body["metadata"]["uid"], acceptance.accepted.plan
         workload, record = self._workload(body), self._plan_record(body)
         if situation.unsupported and workload is not None:
@@ -170,6 +172,13 @@ class Reconciler:
         await self._applier.apply(uid, manifests)
         await self._applier.prune(uid, manifests)
         return situation
+
+    async def _seed_scale(self, deployment: DeepSeekDeployment, decision: ReplicaDecision) -> None:
+        """Hand what runs over to an external scaler, once; it cannot read an unset ``spec.replicas``."""
+        spec = deployment.spec
+        if spec.scaling.owner is ScalingOwner.EXTERNAL and spec.replicas is None and decision.replicas is not None:
+            metadata = deployment.metadata
+            await self._cluster.scale(KIND, metadata.namespace, metadata.name, decision.replicas)
 
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what runs and whether the rest has room."""

@@ -118,7 +118,7 @@ def _distance(answer: PoolAnswer) -> tuple[object, ...]:
 
 
 def _rank(answer: PoolAnswer) -> tuple[object, ...]:
-    assert answer.best is not None  # noqa: S101 (callers sort answers with a choice)
+    assert answer.best is not None  # noqa: S101 - callers sort answers with a choice
     return answer.best.rank
 
 

@@ -49,7 +49,7 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
 def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: frozenset[str]) -> Plan:
     answer, others = found[0], found[1:]
     best = answer.best
-    assert best is not None  # noqa: S101 (the caller passes an answer with a choice)
+    assert best is not None  # noqa: S101 - the caller passes an answer with a choice
     candidate, memory = best.candidate, best.estimate
     return Plan(
         model_name=request.model_name,

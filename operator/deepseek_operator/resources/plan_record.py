@@ -31,7 +31,7 @@ def decode_plan(text: str) -> Plan | None:
     return value if isinstance(value, Plan) else None
 
 
-def _read(kind: Any, value: Any) -> Any:  # noqa: ANN401 -- reads any of the field types of a plan
+def _read(kind: Any, value: Any) -> Any:  # noqa: ANN401 - reads any of the field types of a plan
     """Read a JSON value as a field type: dataclass, enumeration, tuple, optional or scalar."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):

@@ -18,8 +18,8 @@ An image without that user works too: ``USER`` and ``HOME`` are set in the envir
 HOME_PATH = "/var/lib/engine"
 """Writable home of the engine; not a directory of the image, so that nothing of the image is hidden."""
 
-TMP_PATH = "/tmp"  # noqa: S108 -- the mount path of the pod's own emptyDir, no file of this process
-SHM_PATH = "/dev/shm"  # noqa: S108 -- the mount path of the pod's own memory volume
+TMP_PATH = "/tmp"  # noqa: S108 - the mount path of the pod's own emptyDir, no file of this process
+SHM_PATH = "/dev/shm"  # noqa: S108 - the mount path of the pod's own memory volume
 
 
 def pod_security_context() -> Manifest:

@@ -67,7 +67,7 @@ def model_source(owner: str, model: ModelSpec, checkpoint: str = "") -> ModelSou
         image = storage.image
         volume = {"image": {"reference": image.reference, "pullPolicy": image.pull_policy.value}}
         return _mounted(volume, image.path, "spec.model.storage.image.path")
-    assert storage.host_path is not None  # noqa: S101 -- the type allows exactly one kind; narrows it for mypy
+    assert storage.host_path is not None  # noqa: S101 - the type allows exactly one kind; narrows it for mypy
     return _mounted({"hostPath": {"path": storage.host_path.path, "type": "Directory"}}, "", "")
 
 

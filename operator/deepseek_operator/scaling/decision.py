@@ -50,7 +50,7 @@ def desired_replicas(
         max_replicas: most that the operator may choose, where limits of money and GPUs were checked, 1 or more;
             it wins over ``min_replicas``.
         plan_replicas: that serve the asked demand; None when there is no plan.
-        spec_replicas: ``spec.replicas``; None when it is not set, which Kubernetes reads as 1.
+        spec_replicas: ``spec.replicas``; None while nobody has set it, which keeps what runs and makes at least 1.
         running: replicas that the child asks for now, 0 or more; 0 when there is no child.
 
     >>> desired_replicas(owner=ScalingOwner.OPERATOR, min_replicas=1, max_replicas=4,
@@ -58,7 +58,7 @@ def desired_replicas(
     2
     """
     if owner is ScalingOwner.EXTERNAL:
-        return _external(1 if spec_replicas is None else spec_replicas, max_replicas)
+        return _external(max(1, running) if spec_replicas is None else spec_replicas, max_replicas)
     if plan_replicas is None:
         return _without_plan(max_replicas, running)
     if running > max_replicas:
@@ -87,7 +87,7 @@ def _external(replicas: int, max_replicas: int) -> ReplicaDecision:
     return ReplicaDecision(
         replicas=replicas,
         reason=ReplicaReason.EXTERNAL_OWNER,
-        message=f"spec.replicas asks for {replicas}, and scaling.owner External decides{beyond}",
+        message=f"scaling.owner External decides, and asks for {_replicas(replicas)}{beyond}",
     )
 
 

@@ -102,6 +102,7 @@ ALLOWED = {
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
     ("deepseek-operator.io", "deepseekdeployments"): {"get", "list", "watch"},
     ("deepseek-operator.io", "deepseekdeployments/finalizers"): {"update"},
+    ("deepseek-operator.io", "deepseekdeployments/scale"): {"patch"},
     ("deepseek-operator.io", "deepseekdeployments/status"): {"patch"},
     ("events.k8s.io", "events"): {"create", "patch"},
     ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},

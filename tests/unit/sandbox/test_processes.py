@@ -99,7 +99,7 @@ def test_a_process_tied_to_its_caller_ends_when_the_caller_is_killed(directory: 
         "while comm.read_text() != 'sleep\\n': pass\n"
         "print(record.pid, record.start_ticks, record.boot_id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    answer = subprocess.run(  # noqa: S603 - a fixed argument list, no shell
+    answer = subprocess.run(
         [sys.executable, "-c", script, str(directory), SLEEP], capture_output=True, text=True, check=False
     )
     pid, ticks, boot = answer.stdout.split()

@@ -69,22 +69,27 @@ OPERATOR, EXTERNAL = ScalingOwner.OPERATOR, ScalingOwner.EXTERNAL
         ),
         pytest.param(
             EXTERNAL, (1, 4), 2, 3, 1, 3, ReplicaReason.EXTERNAL_OWNER,
-            "spec.replicas asks for 3, and scaling.owner External decides",
+            "scaling.owner External decides, and asks for 3 replicas",
             id="an external scaler is followed whatever the plan says",
         ),
         pytest.param(
-            EXTERNAL, (1, 4), 2, None, 4, 1, ReplicaReason.EXTERNAL_OWNER,
-            "spec.replicas asks for 1, and scaling.owner External decides",
-            id="absent spec.replicas means one",
+            EXTERNAL, (1, 4), 2, None, 4, 4, ReplicaReason.EXTERNAL_OWNER,
+            "scaling.owner External decides, and asks for 4 replicas",
+            id="a new external scaler finds what runs",
+        ),
+        pytest.param(
+            EXTERNAL, (1, 4), 2, None, 0, 1, ReplicaReason.EXTERNAL_OWNER,
+            "scaling.owner External decides, and asks for 1 replica",
+            id="a new external scaler finds one replica where nothing runs",
         ),
         pytest.param(
             EXTERNAL, (1, 4), None, 0, 4, 0, ReplicaReason.EXTERNAL_OWNER,
-            "spec.replicas asks for 0, and scaling.owner External decides",
+            "scaling.owner External decides, and asks for 0 replicas",
             id="an external scaler may ask for zero",
         ),
         pytest.param(
             EXTERNAL, (1, 2), 2, 5, 4, 5, ReplicaReason.EXTERNAL_OWNER,
-            "spec.replicas asks for 5, and scaling.owner External decides, "
+            "scaling.owner External decides, and asks for 5 replicas, "
             "above the 2 of scaling.maxReplicas for which limits were checked",
             id="an external scaler above the maximum is followed and told so",
         ),
