@@ -13,7 +13,7 @@ from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.fits import count_in
 from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.snapshot import load_snapshot, snapshot
-from deepseek_operator.capacity.supply import supply, supply_digest
+from deepseek_operator.capacity.supply import supply
 
 FREE = st.lists(st.integers(min_value=0, max_value=16), max_size=6)
 NAMES = st.sampled_from("abcdef")
@@ -103,7 +103,6 @@ def test_any_order_of_events_gives_the_same_inventory(
             state.inventory()  # asking in between must not change later answers
     direct = inventory([read_node(each) for each in nodes], [read_pod(each) for each in pods])
     assert state.inventory() == direct
-    assert supply_digest(supply(state.inventory())) == supply_digest(supply(direct))
 
 
 @given(first=NODES, first_pods=PODS, second=NODES, second_pods=PODS)

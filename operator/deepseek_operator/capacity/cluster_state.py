@@ -118,10 +118,6 @@ class ClusterState:
             )
         return self._inventory
 
-    def waiting_pods(self) -> tuple[PodFacts, ...]:
-        """Return pods that ask for GPUs and are bound to no node, sorted by namespace and name."""
-        return tuple(self._pods[key] for key in sorted(self._pods) if not self._pods[key].node)
-
     def _node_inventory(self, name: str) -> NodeInventory:
         if name not in self._computed:
             pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import PodFacts
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.selection import why_excluded
@@ -77,6 +78,7 @@ def fits_now(
     replicas: int = 1,
     node_selector: Mapping[str, str] | None = None,
     tolerations: Sequence[Mapping[str, object]] = (),
+    spot: Spot = Spot.NEVER,
 ) -> FitsNow:
     """Return whether replicas of a plan fit on what is free now.
 
@@ -91,6 +93,7 @@ def fits_now(
         replicas: how many must fit together, 0 or more.
         node_selector: labels that a node must carry, with exactly these values; None selects every node.
         tolerations: the user's, as in ``pod.spec``; the one for the GPU's own taint is implied.
+        spot: whether interruptible nodes may be used.
     """
     request = gpus_per_node(plan)
     rooms: list[_Room] = []
@@ -98,7 +101,7 @@ def fits_now(
     for node in inventory.nodes:
         if node.gpu is None or node.gpu.id != plan.gpu:
             continue
-        reason = why_excluded(node, node_selector or {}, tolerations)
+        reason = why_excluded(node, node_selector or {}, tolerations, spot)
         held = _held_gpus(node, own, request if reason else None)
         if reason and not held:
             excluded[reason] += 1

@@ -1,11 +1,13 @@
-"""Which nodes a workload's pods may land on: node selector and tolerations, as the scheduler reads them."""
+"""Which nodes a workload's pods may land on: node selector, tolerations and spot, as the scheduler reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import Taint
 from deepseek_operator.capacity.inventory import NodeInventory
+from deepseek_operator.catalog.spot import spot_label
 from deepseek_operator.resources.affinity import build_tolerations
 
 _EXCLUDING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
@@ -34,7 +36,10 @@ def is_tolerated(taint: Taint, tolerations: Iterable[Mapping[str, object]]) -> b
 
 
 def why_excluded(
-    node: NodeInventory, node_selector: Mapping[str, str], tolerations: Sequence[Mapping[str, object]]
+    node: NodeInventory,
+    node_selector: Mapping[str, str],
+    tolerations: Sequence[Mapping[str, object]],
+    spot: Spot = Spot.NEVER,
 ) -> str:
     """Return the first thing that keeps a workload from being planned on a node, or an empty text.
 
@@ -42,6 +47,7 @@ def why_excluded(
         node: from the inventory.
         node_selector: labels that the node must carry, with exactly these values.
         tolerations: the user's; the one that the operator adds for the GPU's own taint is added here too.
+        spot: whether interruptible nodes may be used.
     """
     if node.exclusions:
         return node.exclusions[0]
@@ -52,6 +58,15 @@ def why_excluded(
     for taint in node.taints:
         if taint.effect in _EXCLUDING_EFFECTS and not is_tolerated(taint, carried):
             return f"its taint {taint} is not tolerated"
+    return _spot_exclusion(node.labels, spot)
+
+
+def _spot_exclusion(labels: Mapping[str, str], spot: Spot) -> str:
+    label = spot_label(labels)
+    if label and spot is Spot.NEVER:
+        return f"it is interruptible ({label}) and spec.hardware.spot is Never"
+    if not label and spot is Spot.ONLY:
+        return "no label says that it is interruptible and spec.hardware.spot is Only"
     return ""
 
 

@@ -13,7 +13,8 @@ from deepseek_operator.resources.names import Manifest
 
 def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
     """Return the GPUs that the deployment may be planned on, free today or not."""
-    return supply(inventory, deployment.spec.hardware.node_selector, _tolerations(deployment))
+    hardware = deployment.spec.hardware
+    return supply(inventory, hardware.node_selector, _tolerations(deployment), hardware.spot)
 
 
 def room_for(deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, replicas: int) -> FitsNow:
@@ -25,6 +26,7 @@ def room_for(deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, r
         replicas=replicas,
         node_selector=deployment.spec.hardware.node_selector,
         tolerations=_tolerations(deployment),
+        spot=deployment.spec.hardware.spot,
     )
 
 

@@ -239,12 +239,12 @@ class Reconciler:
         return self._observed.children(body["metadata"]["uid"]).get(("Deployment", name))
 
     def _supply(self, deployment: DeepSeekDeployment) -> Supply:
-        """Return the supply of a deployment; shared by all with the same selector while the inventory is the same."""
+        """Return the supply of a deployment; all that choose nodes alike share it while the inventory is the same."""
         inventory = self._nodes.inventory()
         if self._supplies[0] is not inventory:
             self._supplies = (inventory, {})
         hardware = deployment.spec.hardware
-        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations))
+        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot))
         known = self._supplies[1]
         if key not in known:
             known[key] = supply_for(deployment, inventory)

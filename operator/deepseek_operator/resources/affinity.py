@@ -8,27 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.spot import SPOT_LABELS
 from deepseek_operator.resources.names import Manifest
 
 
-def build_node_affinity(gpu: Gpu) -> Manifest:
-    """Return the affinity that keeps a pod on the planned GPU product, or ``{}`` when no label names it.
+def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW) -> Manifest:
+    """Return the affinity that keeps a pod on the planned GPU product and on the allowed kind of nodes.
 
     The label is compared exactly with every spelling that the catalogue knows, sorted. A partitioned or shared
     GPU carries another value (``...-MIG-1g.10gb``, ``...-SHARED``) and is therefore never taken for a whole one.
 
+    Args:
+        gpu: the product; one that no label names is not asked for.
+        spot: Never keeps away from every label of interruptible nodes, Only asks for one of them.
+
+    Returns:
+        The ``affinity`` of a pod; ``{}`` when nothing is asked for.
+
     Source: the labels of GPU feature discovery, as the catalogue records them.
     """
-    if gpu.label_key is None or gpu.label_value is None:
+    expressions: list[Manifest] = []
+    if gpu.label_key is not None and gpu.label_value is not None:
+        values = sorted({gpu.label_value, *gpu.label_variants})
+        expressions.append({"key": gpu.label_key, "operator": "In", "values": values})
+    if spot is Spot.ONLY:
+        alternatives = [[*expressions, _label_rule(key, "In", value)] for key, value in SPOT_LABELS]
+    elif spot is Spot.NEVER:
+        alternatives = [[*expressions, *(_label_rule(key, "NotIn", value) for key, value in SPOT_LABELS)]]
+    else:
+        alternatives = [expressions] if expressions else []
+    if not alternatives:
         return {}
-    expression = {
-        "key": gpu.label_key,
-        "operator": "In",
-        "values": sorted({gpu.label_value, *gpu.label_variants}),
-    }
-    terms = [{"matchExpressions": [expression]}]
+    terms = [{"matchExpressions": each} for each in alternatives]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def _label_rule(key: str, operator: str, value: str) -> Manifest:
+    return {"key": key, "operator": operator, "values": [value]}
 
 
 def implied_toleration(gpu: Gpu) -> Manifest:

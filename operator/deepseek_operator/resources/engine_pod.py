@@ -69,7 +69,7 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     }
     if spec.hardware.node_selector:
         pod["nodeSelector"] = dict(sorted(spec.hardware.node_selector.items()))
-    if affinity := build_node_affinity(planned_gpu):
+    if affinity := build_node_affinity(planned_gpu, spec.hardware.spot):
         pod["affinity"] = affinity
     return {
         "metadata": {

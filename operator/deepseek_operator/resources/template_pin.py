@@ -44,7 +44,7 @@ def template_inputs(deployment: DeepSeekDeployment, plan_hash: str) -> str:
         include={
             "model": True,
             "engine": True,
-            "hardware": {"node_selector", "tolerations"},
+            "hardware": {"node_selector", "tolerations", "spot"},
             "precision": {"checkpoint"},
         },
     )

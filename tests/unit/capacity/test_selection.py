@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cluster_objects import gpu_node
+from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import Taint, read_node
 from deepseek_operator.capacity.inventory import node_inventory
 from deepseek_operator.capacity.selection import is_tolerated, why_excluded
@@ -72,3 +73,28 @@ def test_why_excluded(
 def test_a_cordoned_node_is_excluded_even_where_everything_is_tolerated():
     node = node_inventory(read_node(gpu_node("n", unschedulable=True)), [])
     assert why_excluded(node, {}, [{"operator": "Exists"}]) == "it is cordoned"
+
+
+@pytest.mark.parametrize(
+    ("labels", "spot", "reason"),
+    [
+        pytest.param({}, Spot.NEVER, "", id="a lasting node where interruptible ones are refused"),
+        pytest.param(
+            {"eks.amazonaws.com/capacityType": "SPOT"},
+            Spot.NEVER,
+            "it is interruptible (eks.amazonaws.com/capacityType=SPOT) and spec.hardware.spot is Never",
+            id="an interruptible node where they are refused",
+        ),
+        pytest.param({"cloud.google.com/gke-spot": "true"}, Spot.ALLOW, "", id="an interruptible node where allowed"),
+        pytest.param({"cloud.google.com/gke-spot": "true"}, Spot.ONLY, "", id="an interruptible node where required"),
+        pytest.param(
+            {"karpenter.sh/capacity-type": "on-demand"},
+            Spot.ONLY,
+            "no label says that it is interruptible and spec.hardware.spot is Only",
+            id="a lasting node where interruptible ones are required",
+        ),
+    ],
+)
+def test_interruptible_nodes(labels: dict[str, str], spot: Spot, reason: str):
+    node = node_inventory(read_node(gpu_node("n", more_labels=labels)), [])
+    assert why_excluded(node, {}, [], spot) == reason

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cluster_objects import A100_LABELS, gpu_node, gpu_pod
+from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.inventory import Inventory, inventory
-from deepseek_operator.capacity.supply import supply, supply_digest
+from deepseek_operator.capacity.supply import supply
 from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.request import GpuPool, Supply
@@ -47,11 +50,23 @@ def test_a_node_selector_narrows_the_supply():
     assert supply(inventory_of(NODES), {"pool": "gold"}) == Supply(pools=(pool("h100-sxm5-80gb", (8, 1)),))
 
 
-def test_only_allowed_products_are_supplied():
-    tolerations = [{"operator": "Exists"}]
-    assert supply(inventory_of(NODES), None, tolerations, ["a100-sxm4-80gb"]) == Supply(
-        pools=(pool("a100-sxm4-80gb", (8, 1)),)
-    )
+SPOT = gpu_node("spot-1", gpus=2, more_labels={"karpenter.sh/capacity-type": "spot"})
+
+
+@pytest.mark.parametrize(
+    ("spot", "sizes"),
+    [
+        pytest.param(Spot.NEVER, ((8, 1),), id="never"),
+        pytest.param(Spot.ALLOW, ((2, 1), (8, 1)), id="allowed"),
+        pytest.param(Spot.ONLY, ((2, 1),), id="only"),
+    ],
+)
+def test_interruptible_nodes_are_supplied_where_the_owner_takes_them(spot: Spot, sizes: tuple[tuple[int, int], ...]):
+    assert supply(inventory_of([NODES[0], SPOT]), spot=spot) == Supply(pools=(pool("h100-sxm5-80gb", *sizes),))
+
+
+def test_interruptible_nodes_are_left_out_unless_asked_for():
+    assert supply(inventory_of([NODES[0], SPOT])) == supply(inventory_of([NODES[0]]))
 
 
 def test_what_runs_today_does_not_change_the_supply():
@@ -67,19 +82,3 @@ def test_a_pool_carries_the_smallest_memory_of_its_nodes():
 
 def test_an_empty_cluster_supplies_nothing():
     assert supply(inventory_of([])) == Supply(pools=())
-
-
-def test_the_digest_ignores_names_and_load_and_follows_sizes_products_and_memory():
-    base = supply_digest(supply(inventory_of(NODES[:2])))
-    renamed = [gpu_node("x", more_labels={"pool": "silver"}), gpu_node("y")]
-    assert supply_digest(supply(inventory_of(renamed, (gpu_pod("p", gpus=8, node="x"),)))) == base
-    others = [
-        NODES[:1],
-        NODES[:3],
-        [NODES[0], gpu_node("y", gpus=4)],
-        [NODES[0], gpu_node("y", labels=A100_LABELS)],
-        [NODES[0], gpu_node("y", more_labels={"nvidia.com/gpu.memory": "77000"})],
-        [],
-    ]
-    digests = [supply_digest(supply(inventory_of(nodes))) for nodes in others]
-    assert len({base, *digests}) == len(others) + 1

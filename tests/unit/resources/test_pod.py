@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.catalog.spot import SPOT_LABELS
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.result import Plan
@@ -134,12 +135,43 @@ def test_variables_that_the_operator_owns_are_refused(name: str, remedy: str) ->
     assert str(caught.value) == f"spec.engine.env: {name}: {remedy}"
 
 
-def test_pods_run_only_on_the_planned_product_in_every_spelling() -> None:
-    (term,) = pod_of()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
-        "nodeSelectorTerms"
-    ]
-    values = ["NVIDIA-A100-SXM-80GB", "NVIDIA-A100-SXM4-80GB"]
-    assert term == {"matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": values}]}
+PRODUCT = {
+    "key": "nvidia.com/gpu.product",
+    "operator": "In",
+    "values": ["NVIDIA-A100-SXM-80GB", "NVIDIA-A100-SXM4-80GB"],
+}
+
+
+def spot_rule(operator: str, key: str, value: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": [value]}
+
+
+@pytest.mark.parametrize(
+    ("spot", "alternatives"),
+    [
+        pytest.param(
+            "Never",
+            [[PRODUCT, *(spot_rule("NotIn", key, value) for key, value in SPOT_LABELS)]],
+            id="on no interruptible node",
+        ),
+        pytest.param("Allow", [[PRODUCT]], id="on any node"),
+        pytest.param(
+            "Only",
+            [[PRODUCT, spot_rule("In", key, value)] for key, value in SPOT_LABELS],
+            id="on interruptible nodes of any cloud",
+        ),
+    ],
+)
+def test_pods_run_only_on_the_planned_product_in_every_spelling(
+    spot: str, alternatives: list[list[dict[str, Any]]]
+) -> None:
+    pod = pod_of(hardware={"spot": spot})
+    required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required == {"nodeSelectorTerms": [{"matchExpressions": rules} for rules in alternatives]}
+
+
+def test_pods_keep_off_interruptible_nodes_by_default() -> None:
+    assert pod_of() == pod_of(hardware={"spot": "Never"})
 
 
 def test_the_users_selector_and_tolerations_stand_beside_the_gpu_taint() -> None:
