@@ -8,7 +8,7 @@ from functools import partial
 
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
-from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, DeepSeekDeploymentSpec
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, DeepSeekDeploymentSpec, OnInfeasible
 from deepseek_operator.catalog import engines, gpus, hf_config, models, quantizations
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.errors import CatalogError, InvalidSpecError, UnsupportedModelError
@@ -29,10 +29,12 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
 
     Raises:
         InvalidSpecError: the spec names a model, GPU or quantization that the catalogue does not hold, or a config
-            that cannot be planned; the text names the field.
+            that cannot be planned, or asks for what this version does not do; the text names the field.
     """
     spec = deployment.spec
+    _refuse_what_is_not_done(spec)
     _refuse_unknown_names(spec)
+    _refuse_contradicting_checkpoint(spec)
     return PlanRequest(
         model_name=spec.model.name,
         model=_shape(spec.model),
@@ -86,6 +88,36 @@ def _sla(spec: DeepSeekDeploymentSpec) -> Sla | None:
 
 def _usd(amount: str | None) -> Decimal | None:
     return None if amount is None else Decimal(amount)
+
+
+def _refuse_what_is_not_done(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise for an answer to "infeasible" that nobody would get: nothing else would say that it is not there."""
+    if spec.fallbacks:
+        raise InvalidSpecError("spec.fallbacks", "is not supported by this version; leave it out")
+    if spec.on_infeasible is not OnInfeasible.REPORT:
+        raise InvalidSpecError(
+            "spec.onInfeasible",
+            f"{spec.on_infeasible.value} is not supported by this version; use Report, which says what would work",
+        )
+
+
+def _refuse_contradicting_checkpoint(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise when the format and the weights that are to be served cannot both be right."""
+    precision, storage = spec.precision, spec.model.storage
+    field = "spec.precision.checkpoint"
+    if storage is not None and storage.hugging_face is None:
+        if precision.checkpoint:
+            raise InvalidSpecError(field, "mounted weights are served as they are; leave it out, or use huggingFace")
+        return
+    if precision.quantization == _AUTO:
+        return
+    needed = quantizations.quantization(precision.quantization).needs_checkpoint
+    if needed and not precision.checkpoint:
+        raise InvalidSpecError(field, f"name the repository whose weights are stored in {precision.quantization}")
+    if precision.checkpoint and not needed:
+        raise InvalidSpecError(
+            field, f"{precision.quantization} is made from the model's own weights while loading; leave it out"
+        )
 
 
 def _refuse_unknown_names(spec: DeepSeekDeploymentSpec) -> None:

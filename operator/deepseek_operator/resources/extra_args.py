@@ -50,7 +50,7 @@ RESERVED_FLAGS: Mapping[str, str] = {
     "--grpc": _SET_BY_OPERATOR,
     "--headless": _MANY_PODS,
     "--help": "leave it out; the engine would not start",
-    "--hf-overrides": "set spec.model.config instead",
+    "--hf-overrides": "leave it out; the plan counts the config that the checkpoint has (spec.model.config)",
     "--hf-token": "set spec.model.storage.huggingFace.tokenSecretRef instead",
     "--host": _SET_BY_OPERATOR,
     "--kv-cache-dtype": "set spec.precision.kvCache instead",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deepseek_operator.api.spec_engine import EngineType
+from deepseek_operator.api.spec_scaling import MemoryPressureSpec
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Sharing
 from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
@@ -52,6 +53,9 @@ def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
         ("spec.model.loraAdapters", bool(spec.model.lora_adapters)),
         ("spec.rollout.canary", spec.rollout.canary is not None),
         ("spec.sharing: Shared", spec.sharing is Sharing.SHARED),
+        ("spec.scaling.schedules", bool(spec.scaling.schedules)),
+        ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),
+        ("spec.memoryPressure", spec.memory_pressure != MemoryPressureSpec()),
     ]
     fields = [field for field, is_asked in asked if is_asked]
     if not fields:

@@ -47,7 +47,7 @@ def model_source(owner: str, model: ModelSpec, checkpoint: str = "") -> ModelSou
         owner: name of the DeepSeekDeployment; names the claim that the operator makes for the cache.
         model: ``spec.model``.
         checkpoint: repository with quantized weights, served instead of ``model.name`` (``model.revision`` is then its
-            revision); without effect on weights that are mounted.
+            revision); empty for weights that are mounted.
 
     Raises:
         InvalidSpecError: a revision is given for mounted weights, or a path climbs out of its volume.

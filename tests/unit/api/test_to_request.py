@@ -117,6 +117,62 @@ def test_an_unknown_name_is_told_with_its_field(changes: Changes, field: str, pa
     assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param(
+            {"fallbacks": [{"model": "deepseek-ai/DeepSeek-V2-Lite-Chat"}]},
+            "spec.fallbacks: is not supported by this version; leave it out",
+            id="a fallback",
+        ),
+        pytest.param(
+            {"onInfeasible": "DeployNearest"},
+            "spec.onInfeasible: DeployNearest is not supported by this version; use Report, which says what would work",
+            id="the nearest plan",
+        ),
+        pytest.param(
+            {"precision.quantization": "AWQ"},
+            "spec.precision.checkpoint: name the repository whose weights are stored in AWQ",
+            id="a stored format without its weights",
+        ),
+        pytest.param(
+            {"precision.quantization": "FP8", "precision.checkpoint": "our/model-fp8"},
+            "spec.precision.checkpoint: FP8 is made from the model's own weights while loading; leave it out",
+            id="stored weights for a format that is made while loading",
+        ),
+        pytest.param(
+            {
+                "precision.quantization": "AWQ",
+                "precision.checkpoint": "our/model-awq",
+                "model.storage": {"hostPath": {"path": "/models/r1"}},
+            },
+            "spec.precision.checkpoint: mounted weights are served as they are; leave it out, or use huggingFace",
+            id="a repository beside mounted weights",
+        ),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused(changes: Changes, sentence: str) -> None:
+    with pytest.raises(InvalidSpecError) as error:
+        plan_request(parse(changed(changes)))
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            {"precision.quantization": "AWQ", "precision.checkpoint": "our/model-awq"}, id="weights that are named"
+        ),
+        pytest.param(
+            {"precision.quantization": "AWQ", "model.storage": {"hostPath": {"path": "/models/r1-awq"}}},
+            id="weights that are mounted",
+        ),
+    ],
+)
+def test_a_stored_format_with_its_weights_is_planned(changes: Changes) -> None:
+    assert plan_request(parse(changed(changes))).quantization == "AWQ"
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample.stem for sample in SAMPLES])
 def test_samples_are_right(sample: Path) -> None:
     for deployment in parse_documents(sample.read_text()):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deepseek_operator.api.parse import parse_documents
 from deepseek_operator.resources.runnable import is_runnable
 from model_factories import make_deployment, make_plan
 
@@ -35,6 +37,32 @@ from model_factories import make_deployment, make_plan
             id="two fields that the plan does not count",
         ),
         pytest.param(
+            {},
+            {"scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}},
+            "spec.scaling.scaleToZeroAfterSeconds is not supported by this version; leave it out",
+            id="scaling to zero",
+        ),
+        pytest.param(
+            {},
+            {
+                "scaling": {
+                    "schedules": [
+                        {
+                            "name": "day",
+                            "start": "0 8 * * *",
+                            "durationSeconds": 60,
+                            "minReplicas": 1,
+                            "maxReplicas": 2,
+                        }
+                    ]
+                },
+                "memoryPressure": {"kvCachePercent": 80},
+            },
+            "spec.scaling.schedules and spec.memoryPressure are not supported by this version; leave them out",
+            id="what needs metrics or a clock",
+        ),
+        pytest.param({}, {"memoryPressure": {"kvCachePercent": 90}}, "", id="a default written down"),
+        pytest.param(
             {"gpu": "gaudi3"},
             {},
             "vLLM 0.32.0 has images for amd and nvidia and the plan uses gaudi3; "
@@ -57,3 +85,14 @@ from model_factories import make_deployment, make_plan
 )
 def test_runnable(plan: dict[str, Any], spec: dict[str, Any], sentence: str) -> None:
     assert is_runnable(make_plan(**plan), make_deployment(**spec)) == sentence
+
+
+def test_samples_ask_for_nothing_that_is_not_done() -> None:
+    samples = sorted((Path(__file__).parents[3] / "manifests" / "samples").glob("*.yaml"))
+    refused = {
+        (sample.name, sentence)
+        for sample in samples
+        for deployment in parse_documents(sample.read_text())
+        if (sentence := is_runnable(make_plan(), deployment))
+    }
+    assert (len(samples) > 0, refused) == (True, set())
