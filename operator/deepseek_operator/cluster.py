@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -258,6 +259,8 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
     """
     configuration = kubernetes_client.Configuration()
     configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    # What the library has to tell is in the error; without a handler it would print it on stderr as well.
+    logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     try:
         if kubeconfig is None:
             try:
@@ -266,11 +269,12 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
                 await kubernetes_config.load_kube_config(client_configuration=configuration)
         else:
             await kubernetes_config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-    except (ConfigException, OSError, ValueError) as error:
+        return Cluster(kubernetes_client.ApiClient(configuration), on_call)
+    except Exception as error:  # the library reads a kubeconfig of another shape without looking
+        why = str(error) if isinstance(error, ConfigException | OSError | ValueError) else "it is no kubeconfig"
         raise ClusterError(
-            f"no cluster to talk to ({shortened(str(error))}); set KUBECONFIG, or give a snapshot with --cluster FILE"
+            f"no cluster to talk to ({shortened(why)}); set KUBECONFIG, or give a snapshot with --cluster FILE"
         ) from error
-    return Cluster(kubernetes_client.ApiClient(configuration), on_call)
 
 
 def _error(method: str, path: str, status: int, content: bytes) -> ClusterError:

@@ -7,10 +7,9 @@ watch's event loop owns it, and hands out the immutable ``Inventory``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod
-from deepseek_operator.capacity.fields import mapping_at, text_at
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
 
 PodKey = tuple[str, str]
@@ -86,27 +85,13 @@ class ClusterState:
             return False
         return self._drop_pod((namespace, name))
 
-    def replace(self, nodes: Iterable[Mapping[str, object]], pods: Iterable[Mapping[str, object]]) -> bool:
-        """Take in complete lists, as after a watch that missed deletions; return whether anything may differ.
+    def node_names(self) -> list[str]:
+        """Return the names of all known nodes, sorted."""
+        return sorted(self._nodes)
 
-        Raises:
-            InventoryError: a field has the wrong type; objects before that one are taken in, nothing is dropped.
-        """
-        node_names: set[str] = set()
-        pod_keys: set[PodKey] = set()
-        changed = False
-        for node in nodes:
-            changed |= self.set_node(node)
-            node_names.add(text_at(mapping_at(node, "metadata"), "name"))
-        for pod in pods:
-            changed |= self.set_pod(pod)
-            metadata = mapping_at(pod, "metadata")
-            pod_keys.add((text_at(metadata, "namespace"), text_at(metadata, "name")))
-        for name in self._nodes.keys() - node_names:
-            changed |= self.remove_node(name)
-        for key in self._pods.keys() - pod_keys:
-            changed |= self._drop_pod(key)
-        return changed
+    def pod_names(self) -> list[tuple[str, str, str]]:
+        """Return namespace, name and UID of all known pods, sorted."""
+        return sorted((*key, pod.uid) for key, pod in self._pods.items())
 
     def inventory(self) -> Inventory:
         """Return the inventory; the same object as long as nothing changed."""

@@ -6,25 +6,26 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import kopf
 from prometheus_client import CollectorRegistry
 
 from deepseek_operator.cluster import Cluster, connect
-from deepseek_operator.errors import ClusterError, DeepSeekOperatorError, NotFoundError
+from deepseek_operator.errors import ClusterError, DeepSeekOperatorError
 from deepseek_operator.handlers.endpoints import Endpoints
 from deepseek_operator.handlers.leadership import Leadership, LeadershipLostError
 from deepseek_operator.handlers.operator import Operator
 from deepseek_operator.handlers.settings import Settings
+from deepseek_operator.handlers.stock import keep_stock, take_stock
 from deepseek_operator.handlers.watch import build_registry, build_settings, turn
 from deepseek_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-"""Between two looks for the custom resource definition while it is not served yet."""
+"""Between two tries to list what exists, such as while the custom resource definition is not served yet."""
 
 
 def run_operator(settings: Settings, *, verbose: bool = False) -> None:
@@ -50,7 +51,11 @@ async def _run(settings: Settings) -> None:
     metrics = Metrics(CollectorRegistry())
     async with await connect(settings.kubeconfig, metrics.on_call) as cluster:
         operator = Operator(cluster, settings, metrics)
-        endpoints = Endpoints(settings.address, settings.port, metrics.registry, operator.heartbeat)
+        try:
+            endpoints = Endpoints(settings.address, settings.port, metrics.registry, operator.heartbeat)
+        except OSError as error:
+            wanted = f"{settings.address}:{settings.port}"
+            raise DeepSeekOperatorError(f"cannot listen on {wanted}: {error.strerror or error}") from error
         log.info("metrics and health on port %d", endpoints.port)
         work = asyncio.create_task(_lead(cluster, settings, metrics, operator))
         beating = asyncio.create_task(turn(operator))
@@ -77,9 +82,12 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
     try:
         if settings.leader_election:
             await leadership.acquire()
-        await _wait_for_resource(cluster)
         metrics.leading.set(1)
-        await _watch_while(leadership.hold() if settings.leader_election else None, settings, operator)
+        await _first_stock(cluster, operator, settings.namespaces)
+        beside = [keep_stock(cluster, operator, settings.namespaces, settings.resync_seconds)]
+        if settings.leader_election:
+            beside.append(leadership.hold())
+        await _watch(settings, operator, beside)
     except LeadershipLostError as error:
         raise DeepSeekOperatorError(f"{error}; another operator may be active, so this one ends") from error
     finally:
@@ -88,8 +96,8 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         await asyncio.shield(leadership.release())
 
 
-async def _watch_while(holding: Coroutine[Any, Any, None] | None, settings: Settings, operator: Operator) -> None:
-    """Run kopf until it is told to stop (it takes SIGTERM and SIGINT over) or until ``holding`` fails."""
+async def _watch(settings: Settings, operator: Operator, beside: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run kopf until it is told to stop (it takes SIGTERM and SIGINT over) or until something beside it fails."""
     stop = asyncio.Event()
     watching = asyncio.create_task(
         kopf.operator(
@@ -101,30 +109,27 @@ async def _watch_while(holding: Coroutine[Any, Any, None] | None, settings: Sett
             stop_flag=stop,
         )
     )
-    tasks = [watching] if holding is None else [watching, asyncio.create_task(holding)]
+    others = [asyncio.create_task(each) for each in beside]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
         stop.set()
-        for task in tasks[1:]:
+        for task in others:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.wait([watching, *others])
 
 
-async def _wait_for_resource(cluster: Cluster) -> None:
-    """Wait until the API server serves the custom resource; the chart may install both at the same time."""
-    told = False
+async def _first_stock(cluster: Cluster, operator: Operator, namespaces: Sequence[str]) -> None:
+    """Take stock as soon as the API server serves the custom resource; the chart may install both at the same time."""
+    told = ""
     while True:
         try:
-            async for _ in cluster.list("DeepSeekDeployment"):
-                break
+            await take_stock(cluster, operator, namespaces)
             return
-        except NotFoundError:
-            if not told:
-                log.warning("the API server does not serve deepseekdeployments yet; waiting for their definition")
-                told = True
         except ClusterError as error:
-            log.warning("%s", error)
+            if str(error) != told:
+                log.warning("waiting to list what exists: %s", error)
+                told = str(error)
         await asyncio.sleep(RETRY_SECONDS)

@@ -23,6 +23,27 @@ from deepseek_operator.resources.names import (
 JsonObject = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """One object of the cluster; ``uid`` tells it from a successor of the same name."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def identity(body: JsonObject, kind: str) -> Identity:
+    """Return the identity of an object; the items of a list do not tell their kind."""
+    metadata = body["metadata"]
+    return Identity(kind, metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
+
+
+def node_identity(name: str) -> Identity:
+    """Return the identity of a node, which is known by its name alone."""
+    return Identity("Node", "", name, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """An object that we own, as far as the loop needs it.
@@ -69,7 +90,9 @@ class Observed:
     deployments: dict[str, JsonObject] = field(default_factory=dict)
     _uids: dict[tuple[str, str], str] = field(default_factory=dict)
     _children: dict[str, dict[tuple[str, str], Child]] = field(default_factory=dict)
+    _owners: dict[str, str] = field(default_factory=dict)
     _pods: dict[tuple[str, str], dict[str, PodState]] = field(default_factory=dict)
+    _pod_owners: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def put_deployment(self, body: JsonObject) -> bool:
         """Remember a DeepSeekDeployment unless a newer state is known; return whether it was news."""
@@ -82,61 +105,75 @@ class Observed:
         self._uids[(metadata["namespace"], label_value(metadata["name"]))] = metadata["uid"]
         return known is None or version(known) != version(body)
 
-    def drop_deployment(self, body: JsonObject) -> None:
+    def drop_deployment(self, gone: Identity) -> None:
         """Forget a deleted DeepSeekDeployment."""
-        metadata = body["metadata"]
-        self.deployments.pop(metadata["uid"], None)
-        key = (metadata["namespace"], label_value(metadata["name"]))
-        if self._uids.get(key) == metadata["uid"]:
+        self.deployments.pop(gone.uid, None)
+        key = (gone.namespace, label_value(gone.name))
+        if self._uids.get(key) == gone.uid:
             del self._uids[key]
 
     def put_child(self, body: JsonObject) -> str | None:
-        """Remember a child unless a newer state is known; return the owner's UID, None when it is not ours."""
+        """Remember a child; return the owner's UID, None when it is not ours or no news."""
         child = child_of(body)
         if child is None:
             return None
         siblings = self._children.setdefault(child.owner_uid, {})
         known = siblings.get((child.kind, child.name))
-        if known is None or known.uid != child.uid or known.version <= child.version:
-            siblings[(child.kind, child.name)] = child
+        if known is not None and known.uid == child.uid and known.version >= child.version:
+            return None
+        if known is not None and known.uid != child.uid:
+            self._owners.pop(known.uid, None)
+        siblings[(child.kind, child.name)] = child
+        self._owners[child.uid] = child.owner_uid
         return child.owner_uid
 
-    def drop_child(self, body: JsonObject) -> str | None:
-        """Forget a deleted child; return the owner's UID, None when it is not ours."""
-        child = child_of(body)
-        if child is None:
+    def drop_child(self, gone: Identity) -> str | None:
+        """Forget a deleted child; return the owner's UID, None when it was not known."""
+        owner_uid = self._owners.pop(gone.uid, None)
+        if owner_uid is None:
             return None
-        siblings = self._children.get(child.owner_uid, {})
-        known = siblings.get((child.kind, child.name))
-        if known is not None and known.uid == child.uid:
-            del siblings[(child.kind, child.name)]
+        siblings = self._children[owner_uid]
+        known = siblings.get((gone.kind, gone.name))
+        if known is not None and known.uid == gone.uid:
+            del siblings[(gone.kind, gone.name)]
         if not siblings:
-            self._children.pop(child.owner_uid, None)
-        return child.owner_uid
+            del self._children[owner_uid]
+        return owner_uid
 
     def children(self, owner_uid: str) -> Mapping[tuple[str, str], Child]:
         """Return the known children of an object by kind and name."""
         return self._children.get(owner_uid, {})
 
     def put_pod(self, body: JsonObject) -> str | None:
-        """Remember a pod; return the UID of the DeepSeekDeployment it belongs to, None when it is not ours."""
-        key = _pod_owner(body)
-        if key is None:
+        """Remember a pod; return the UID of the DeepSeekDeployment it belongs to, None when not ours or no news."""
+        label = (body["metadata"].get("labels") or {}).get(LABEL_DEPLOYMENT)
+        if not label:
             return None
-        pod = pod_state(body)
-        self._pods.setdefault(key, {})[pod.name] = pod
+        pod, key = pod_state(body), (body["metadata"]["namespace"], label)
+        pods = self._pods.setdefault(key, {})
+        if pods.get(pod.name) == pod:
+            return None
+        pods[pod.name] = pod
+        self._pod_owners[(key[0], pod.name)] = label
         return self._uids.get(key)
 
-    def drop_pod(self, body: JsonObject) -> str | None:
+    def drop_pod(self, namespace: str, name: str) -> str | None:
         """Forget a deleted pod; return the UID of the DeepSeekDeployment it belonged to."""
-        key = _pod_owner(body)
-        if key is None:
+        label = self._pod_owners.pop((namespace, name), None)
+        if label is None:
             return None
-        pods = self._pods.get(key, {})
-        pods.pop(body["metadata"]["name"], None)
+        pods = self._pods[(namespace, label)]
+        pods.pop(name, None)
         if not pods:
-            self._pods.pop(key, None)
-        return self._uids.get(key)
+            del self._pods[(namespace, label)]
+        return self._uids.get((namespace, label))
+
+    def known(self) -> set[Identity]:
+        """Return every DeepSeekDeployment and every child that is remembered."""
+        found = {identity(body, KIND) for body in self.deployments.values()}
+        for siblings in self._children.values():
+            found |= {Identity(each.kind, each.namespace, each.name, each.uid) for each in siblings.values()}
+        return found
 
     def pods(self, namespace: str, name: str) -> Iterable[PodState]:
         """Return the pods of a DeepSeekDeployment, ordered by name."""
@@ -199,12 +236,6 @@ def pod_state(body: JsonObject) -> PodState:
 
 def _condition(status: JsonObject, kind: str) -> JsonObject:
     return next((each for each in status.get("conditions") or () if each.get("type") == kind), {})
-
-
-def _pod_owner(body: JsonObject) -> tuple[str, str] | None:
-    metadata = body["metadata"]
-    label = (metadata.get("labels") or {}).get(LABEL_DEPLOYMENT)
-    return (metadata["namespace"], label) if label else None
 
 
 def _ownership(managed_fields: Iterable[JsonObject]) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+from deepseek_operator.api.v1alpha1 import KIND
 from deepseek_operator.capacity.cluster_state import ClusterState
-from deepseek_operator.capacity.fields import mapping_at, text_at
 from deepseek_operator.cluster import Cluster
+from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.loops import Loops
-from deepseek_operator.handlers.observed import Observed
+from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.reconcile import Reconciler
 from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
 
@@ -58,12 +62,11 @@ class Operator:
             self._loops.start(uid)
             self._metrics.objects.set(len(self._loops))
 
-    def deployment_gone(self, body: JsonObject) -> None:
+    def deployment_gone(self, gone: Identity) -> None:
         """A DeepSeekDeployment was deleted; owner references delete its children."""
-        uid = body["metadata"]["uid"]
-        self._loops.stop(uid)
-        self._observed.drop_deployment(body)
-        self._reconciler.forget(uid)
+        self._loops.stop(gone.uid)
+        self._observed.drop_deployment(gone)
+        self._reconciler.forget(gone.uid)
         self._metrics.objects.set(len(self._loops))
 
     def child_seen(self, body: JsonObject) -> None:
@@ -71,18 +74,19 @@ class Operator:
         if (uid := self._observed.put_child(body)) is not None:
             self._loops.wake(uid)
 
-    def child_gone(self, body: JsonObject) -> None:
+    def child_gone(self, gone: Identity) -> None:
         """Something with our label was deleted."""
-        if (uid := self._observed.drop_child(body)) is not None:
+        if (uid := self._observed.drop_child(gone)) is not None:
             self._loops.wake(uid)
 
     def node_seen(self, body: JsonObject) -> None:
-        """A node was listed, added or changed; most changes are heartbeats and concern nobody.
-
-        Raises:
-            InventoryError: the object is not what a node looks like.
-        """
-        if self._nodes.set_node(body):
+        """A node was listed, added or changed; most changes are heartbeats and concern nobody."""
+        try:
+            changed = self._nodes.set_node(body)
+        except InventoryError as error:
+            log.warning("%s", error)
+            return
+        if changed:
             self._settle(nodes_changed=True)
 
     def node_gone(self, name: str) -> None:
@@ -91,24 +95,41 @@ class Operator:
             self._settle(nodes_changed=True)
 
     def pod_seen(self, body: JsonObject) -> None:
-        """A pod was listed, added or changed.
-
-        Raises:
-            InventoryError: the object is not what a pod looks like.
-        """
-        if self._nodes.set_pod(body):
+        """A pod was listed, added or changed."""
+        try:
+            changed = self._nodes.set_pod(body)
+        except InventoryError as error:
+            log.warning("%s", error)
+            return
+        if changed:
             self._settle()
         if (uid := self._observed.put_pod(body)) is not None:
             self._loops.wake(uid)
 
-    def pod_gone(self, body: JsonObject) -> None:
+    def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """A pod was deleted or has ended."""
-        metadata = mapping_at(body, "metadata")
-        namespace, name = text_at(metadata, "namespace"), text_at(metadata, "name")
-        if self._nodes.remove_pod(namespace, name, text_at(metadata, "uid")):
+        if self._nodes.remove_pod(namespace, name, uid):
             self._settle()
-        if (uid := self._observed.drop_pod(body)) is not None:
-            self._loops.wake(uid)
+        if (owner := self._observed.drop_pod(namespace, name)) is not None:
+            self._loops.wake(owner)
+
+    def known(self) -> set[Identity]:
+        """Return everything that is remembered: nodes, GPU pods, DeepSeekDeployments and their children."""
+        nodes = {node_identity(name) for name in self._nodes.node_names()}
+        pods = {Identity("Pod", namespace, name, uid) for namespace, name, uid in self._nodes.pod_names()}
+        return nodes | pods | self._observed.known()
+
+    def lost(self, gone: Identity) -> None:
+        """Something that was remembered exists no more, and no event told of it."""
+        match gone.kind:
+            case "Node":
+                self.node_gone(gone.name)
+            case "Pod":
+                self.pod_gone(gone.namespace, gone.name, gone.uid)
+            case kind if kind == KIND:
+                self.deployment_gone(gone)
+            case _:
+                self.child_gone(gone)
 
     def _settle(self, *, nodes_changed: bool = False) -> None:
         """Let a burst of changes pass, then wake whoever they concern."""

@@ -99,7 +99,5 @@ def test_a_broken_object_leaves_what_was_known(state: ClusterState):
     assert free(state) == {"a": 4, "b": 8}
 
 
-def test_complete_lists_drop_what_they_do_not_hold(state: ClusterState):
-    assert not state.replace([gpu_node("b"), gpu_node("a")], [gpu_pod("p", gpus=4, node="a")])
-    assert state.replace([gpu_node("a"), gpu_node("c")], [gpu_pod("q", gpus=1, node="c")])
-    assert free(state) == {"a": 8, "c": 7}
+def test_what_is_known_is_listed_by_name(state: ClusterState):
+    assert (state.node_names(), [key[:2] for key in state.pod_names()]) == (["a", "b"], [("default", "p")])
