@@ -24,10 +24,14 @@ def plan(
     """Plan the DeepSeekDeployments of a file; exit code 2 when one of them has no plan."""
     from deepseek_operator.api.plan_status import infeasible_status, plan_status
     from deepseek_operator.planner.result import Infeasible
+    from deepseek_operator.resources.runnable import is_runnable
 
     deployments = read_deployments(filename)
     inventory = read_inventory(cluster, kubeconfig)
     answers = [(each.metadata.name, answer(each, inventory)) for each in deployments]
+    for each, (name, found) in zip(deployments, answers, strict=True):
+        if not isinstance(found, Infeasible) and (why_not := is_runnable(found, each)):
+            typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
     if output is OutputFormat.TABLE:
         from deepseek_operator.cli.plan_text import print_plan
 

@@ -23,7 +23,7 @@ def render(
         OutputFormat, typer.Option("--output", "-o", help="yaml: one document per object; json: a List.")
     ] = OutputFormat.YAML,
 ) -> None:
-    """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 without a plan."""
+    """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 when pods are missing."""
     from deepseek_operator.planner.result import Infeasible
     from deepseek_operator.resources.runnable import is_runnable
 
@@ -41,6 +41,7 @@ def render(
             continue
         if why_not := is_runnable(found, deployment):
             typer.echo(f"{deployment.metadata.name}: no pods are rendered: {why_not}", err=True)
+            refused = True
         manifests += manifests_of(deployment, found)
     _print(manifests, output)
     if refused:
