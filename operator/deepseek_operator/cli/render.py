@@ -23,7 +23,7 @@ def render(
         OutputFormat, typer.Option("--output", "-o", help="yaml: one document per object; json: a List.")
     ] = OutputFormat.YAML,
 ) -> None:
-    """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 when pods are missing."""
+    """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 if pods are missing."""
     from deepseek_operator.planner.result import Infeasible
     from deepseek_operator.resources.runnable import is_runnable
 

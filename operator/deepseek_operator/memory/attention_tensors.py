@@ -38,6 +38,10 @@ def _grouped_query(attention: GroupedQueryAttention, hidden_size: int) -> tuple[
         tensors.append(
             WeightTensor(component=Component.ATTENTION, row_parts=qkv_parts, axis=Axis.ROWS, storage=Storage.MODEL)
         )
+    if attention.output_bias:
+        tensors.append(
+            WeightTensor(component=Component.ATTENTION, row_parts=((hidden_size, 1),), storage=Storage.MODEL)
+        )
     if attention.qk_norm:
         tensors.append(norm(2 * width))
     return tuple(tensors)

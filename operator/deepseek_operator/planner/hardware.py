@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.gpus import Gpu, runs_sparse_attention
 from deepseek_operator.catalog.quantizations import (
     NATIVE,
     Quantization,
@@ -19,12 +19,6 @@ from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
 
 AUTO = "Auto"
-
-SPARSE_ATTENTION_CAPABILITY = 9
-"""Lowest major compute capability with a sparse-attention backend (DeepSeek-V3.2).
-
-Source: vLLM 0.32.0 backend gates: FlashMLA sparse on 9.0 and 10.x, FlashInfer on 12.x, none on 7.x and 8.x.
-"""
 
 _STORED_BYTES = {
     StoredPrecision.FLOAT32: 2.0,  # loaded in half precision
@@ -77,14 +71,8 @@ def refusal(request: PlanRequest, pool: GpuPool) -> tuple[InfeasibleReason, str]
         )
     if not gpu.formats:
         return InfeasibleReason.NO_SUCH_GPU, f"which precisions the engine runs on {gpu.id} is not known"
-    if _is_sparse(request.model) and gpu.compute_capability is not None:
-        major, minor = gpu.compute_capability
-        if major < SPARSE_ATTENTION_CAPABILITY:
-            return (
-                InfeasibleReason.NO_SUCH_GPU,
-                f"sparse attention of this model has no kernel on {gpu.id} (compute capability {major}.{minor}); it "
-                f"needs {SPARSE_ATTENTION_CAPABILITY}.0 or newer",
-            )
+    if _is_sparse(request.model) and not runs_sparse_attention(gpu):
+        return InfeasibleReason.NO_SUCH_GPU, f"sparse attention of this model has no kernel on {_architecture(gpu)}"
     return None
 
 
@@ -134,6 +122,13 @@ def _rung(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
         multiply_bits=16 if weight_only else rung.weight_bits,
         bytes_per_parameter=float(rung.bits_per_weight or 16) / 8,
     )
+
+
+def _architecture(gpu: Gpu) -> str:
+    if gpu.compute_capability is None:
+        return f"{gpu.id} ({gpu.gfx_target or 'instruction set not known'})"
+    major, minor = gpu.compute_capability
+    return f"{gpu.id} (compute capability {major}.{minor})"
 
 
 def _is_sparse(shape: ModelShape) -> bool:

@@ -109,10 +109,6 @@ class GpuPool:
         """Physical GPUs of the pool."""
         return sum(gpus * nodes for gpus, nodes in self.nodes_by_gpu_count)
 
-    def nodes_with(self, gpus: int) -> int:
-        """Return how many nodes have at least that many GPUs."""
-        return sum(nodes for count, nodes in self.nodes_by_gpu_count if count >= gpus)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:

@@ -95,3 +95,17 @@ def test_quantization_leaves_vocabulary_norms_and_router_alone():
 def test_draft_layers_are_counted_apart():
     assert sum(draft_parameter_counts(shape(R1)).values()) == 11_610_068_224 + 1_853_358_080
     assert sum(draft_parameter_counts(shape("deepseek-ai/deepseek-llm-67b-chat")).values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("output_bias", "more"),
+    [
+        pytest.param(False, 64 * 128 + 2 * 8 * 128, id="of queries, keys and values"),
+        pytest.param(True, 64 * 128 + 2 * 8 * 128 + 8192, id="of the output projection too"),
+    ],
+)
+def test_attention_biases_are_counted_in_every_layer(output_bias: bool, more: int):
+    plain = shape("deepseek-ai/deepseek-llm-67b-chat")
+    biased = replace(plain, attention=replace(plain.attention, bias=True, output_bias=output_bias))
+    counted = parameter_counts(biased)[Component.ATTENTION] - parameter_counts(plain)[Component.ATTENTION]
+    assert counted == 95 * more

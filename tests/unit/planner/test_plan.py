@@ -101,6 +101,12 @@ def test_sparse_attention_is_not_planned_on_ampere():
     assert "sparse attention of this model has no kernel on a100-sxm4-80gb (compute capability 8.0)" in answer.message
 
 
+def test_sparse_attention_is_refused_on_an_amd_product_without_a_kernel():
+    answer = refused(request(V32), supply(pool("mi210", 4)))
+    assert answer.reason is InfeasibleReason.NO_SUCH_GPU
+    assert "sparse attention of this model has no kernel on mi210 (gfx90a)" in answer.message
+
+
 @pytest.mark.parametrize(
     ("product", "words"),
     [
