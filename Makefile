@@ -1,6 +1,6 @@
 # `make demo` shows the product, `make test` checks all of it; each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check format benchmark crds install-manifests lock clean
+.PHONY: help setup demo sandbox test check format benchmark crds lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -30,8 +30,9 @@ format: setup ## Format the code.
 benchmark: setup ## Print the benchmark tables (1,000 objects on the local control plane; some minutes).
 	@$(BIN)/python -m pytest tests/benchmarks --override-ini addopts=--import-mode=importlib -s -q --force-enable-socket --timeout=1800
 
-crds: setup ## Write crds/ and the chart's copy again from the types.
+crds: setup ## Write crds/ again from the types, and what the chart and manifests/install take from them.
 	@$(BIN)/kubectl-deepseek crd > crds/deepseekdeployments.deepseek-operator.io.yaml
+	@$(BIN)/python hack/render_install.py
 
 lock: ## Resolve requirements.lock again (needs uv).
 	@hack/lock.sh

@@ -107,7 +107,7 @@ class PlanStatus(StatusModel):
     gpu: Name = Field(description="GPU product.")
     gpus_per_replica: Count = Field(description="GPUs of one replica.")
     nodes_per_replica: Count = Field(description="Nodes that one replica spans.")
-    replicas: Count = Field(description="Replicas that serve the asked demand.")
+    replicas: Count = Field(description="Replicas that serve the asked demand, at least minReplicas.")
     parallelism: ParallelismStatus = Field(description="Split of one replica.")
     quantization: Word = Field(description="Weight format; Native is as stored.")
     kv_cache: Word = Field(description="KV cache format.")

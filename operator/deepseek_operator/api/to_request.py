@@ -49,6 +49,7 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
         gpus=tuple(sorted(set(spec.hardware.gpus))),
         max_gpus_total=spec.hardware.max_gpus_total,
         max_cost_per_hour_usd=_usd(spec.hardware.max_cost_per_hour_usd),
+        min_replicas=max(1, spec.scaling.min_replicas),
         max_replicas=spec.scaling.most_replicas,
         quality=spec.precision.quality,
         quantization=spec.precision.quantization,

@@ -24,7 +24,10 @@ from deepseek_operator.memory.tensors import (
 )
 
 VOCABULARY_PADDING = 64
-"""Rows to which vLLM pads embedding and output head (``DEFAULT_VOCAB_PADDING_SIZE``)."""
+"""Rows to which vLLM pads embedding and output head before it cuts them.
+
+Source: vLLM 0.32 ``model_executor/layers/vocab_parallel_embedding.py``, ``DEFAULT_VOCAB_PADDING_SIZE``.
+"""
 
 WEIGHTS_ERROR_PERCENT = 1
 """Half width of the 90 % band of a rank's weights, measured on the recorded NVIDIA start-ups since vLLM 0.9."""

@@ -130,11 +130,15 @@ def _pipelines(request: PlanRequest, pool: GpuPool, tensor: int, data: int, *, f
     return range(1, min(max(1, gpus // (tensor * data)), request.model.num_layers) + 1)
 
 
+def node_shapes(pool: GpuPool) -> str:
+    """Return the nodes of a pool as people read them, such as ``1 x 4 GPUs and 2 x 8 GPUs``."""
+    return " and ".join(f"{nodes} x {count} GPUs" for count, nodes in pool.nodes_by_gpu_count)
+
+
 def _no_room(pool: GpuPool, split: Parallelism) -> str:
-    shapes = " and ".join(f"{nodes} x {count} GPUs" for count, nodes in pool.nodes_by_gpu_count)
     return (
         f"{split} needs {split.world_size} x {pool.gpu.id} with {split.tensor} in each node; the nodes have "
-        f"{shapes or 'none'}"
+        f"{node_shapes(pool) or 'none'}"
     )
 
 

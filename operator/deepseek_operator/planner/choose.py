@@ -18,6 +18,7 @@ _HOW_FAR = (
     InfeasibleReason.SPLIT_ILLEGAL,
     InfeasibleReason.MEMORY_INSUFFICIENT,
     InfeasibleReason.SLA_UNREACHABLE,
+    InfeasibleReason.TOO_FEW_NODES,
     InfeasibleReason.BUDGET_EXCEEDED,
 )
 """Order in which a candidate meets the limits: the later one is met, the nearer it was."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from deepseek_operator.memory.estimate import MemoryEstimate
 from deepseek_operator.performance.prediction import Prediction
-from deepseek_operator.planner.candidates import Candidate, Exclusion
+from deepseek_operator.planner.candidates import Candidate, Exclusion, node_shapes
 from deepseek_operator.planner.demand import requests_for_rate, share
 from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
 from deepseek_operator.planner.price import cost, ranking_price
@@ -66,17 +66,19 @@ class Choice:
 
 
 def fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Exclusion:
-    """Return the candidate with the fewest replicas that serve the demand, or the limit that even the most break.
+    """Return the candidate with the fewest allowed replicas that serve, or the limit that even the most break.
 
     More replicas never serve less: each gets a smaller share, so the number is found by bisection.
     """
     enough = check(request, candidate, candidate.most_replicas)
     if isinstance(enough, Exclusion):
         return enough
+    if candidate.most_replicas < request.min_replicas:
+        return _excluded(candidate, InfeasibleReason.TOO_FEW_NODES, _too_few_nodes(request, candidate))
     broken = owner_limit(request, candidate)
     if broken is not None:
         return _excluded(candidate, InfeasibleReason.BUDGET_EXCEEDED, broken)
-    low = 1
+    low = request.min_replicas
     while low < enough.replicas:
         middle = (low + enough.replicas) // 2
         outcome = check(request, candidate, middle)
@@ -144,6 +146,17 @@ def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: 
         replicas,
         workload.output_tokens,
         lambda requests: predict_speed(request, candidate, memory, requests),
+    )
+
+
+def _too_few_nodes(request: PlanRequest, candidate: Candidate) -> Broken:
+    held = candidate.most_replicas
+    return Broken(
+        detail=(
+            f"the nodes ({node_shapes(candidate.pool)}) hold {held} replica{'s' if held > 1 else ''} and "
+            f"scaling.minReplicas asks for {request.min_replicas}"
+        ),
+        shortfall=request.min_replicas / held,
     )
 
 

@@ -6,13 +6,8 @@ from functools import lru_cache
 
 from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.weights import VOCABULARY_PADDING
 from deepseek_operator.units import ceil_div
-
-VOCABULARY_PADDING = 64
-"""Rows to which vLLM pads the vocabulary before cutting it.
-
-Source: vLLM ``vllm/model_executor/layers/vocab_parallel_embedding.py``, ``DEFAULT_VOCAB_PADDING_SIZE``.
-"""
 
 
 def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | None = None) -> str:

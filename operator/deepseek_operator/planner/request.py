@@ -62,6 +62,8 @@ class PlanRequest:
         gpus: catalogue ids that are allowed; empty allows every product of the supply.
         max_gpus_total: GPUs of all replicas together at ``max_replicas``; None has no limit.
         max_cost_per_hour_usd: cost of all replicas together at ``max_replicas``; None has no limit.
+        min_replicas: fewest replicas that run whatever the demand, 1 to ``max_replicas``; a plan has room for them
+            and its cost is theirs.
         max_replicas: most replicas that scaling may ask for; limits apply there.
         engine_release: engine release whose memory law and flags apply.
     """
@@ -73,6 +75,7 @@ class PlanRequest:
     gpus: tuple[str, ...] = ()
     max_gpus_total: int | None = None
     max_cost_per_hour_usd: Decimal | None = None
+    min_replicas: int = 1
     max_replicas: int = 1
     quality: Quality = Quality.LOSSLESS
     quantization: str = "Auto"

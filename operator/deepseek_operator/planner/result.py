@@ -18,6 +18,7 @@ class InfeasibleReason(StrEnum):
     MEMORY_INSUFFICIENT = "MemoryInsufficient"
     SPLIT_ILLEGAL = "SplitIllegal"
     SLA_UNREACHABLE = "SlaUnreachable"
+    TOO_FEW_NODES = "TooFewNodes"
     BUDGET_EXCEEDED = "BudgetExceeded"
     CONTEXT_TOO_LONG = "ContextTooLong"
     QUANTIZATION_UNAVAILABLE = "QuantizationUnavailable"
@@ -50,7 +51,7 @@ class Plan:
         gpu: catalogue id.
         gpus_per_replica: world size of one replica.
         nodes_per_replica: nodes that one replica spans.
-        replicas: replicas that serve the asked demand.
+        replicas: replicas that serve the asked demand, and no fewer than the request asks for.
         quantization: name in the quantization table; ``Native`` runs the checkpoint as stored.
         memory: the rank with the least room.
         kv_cache_tokens: tokens that one replica's KV cache holds.

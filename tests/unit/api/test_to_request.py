@@ -42,7 +42,7 @@ def test_everything_that_the_spec_pins_is_asked_for() -> None:
             "maxNumBatchedTokens": 8192,
             "gpuMemoryUtilizationPercent": 85,
         },
-        "scaling": {"maxReplicas": 4},
+        "scaling": {"minReplicas": 2, "maxReplicas": 4},
     }
     assert plan_request(parse(changed(spec))) == PlanRequest(
         model_name=MODEL,
@@ -52,6 +52,7 @@ def test_everything_that_the_spec_pins_is_asked_for() -> None:
         gpus=("a100-sxm4-80gb", "h100-sxm5-80gb"),
         max_gpus_total=16,
         max_cost_per_hour_usd=Decimal("40.50"),
+        min_replicas=2,
         max_replicas=4,
         quality=Quality.NEAR_LOSSLESS,
         quantization="FP8",

@@ -253,3 +253,16 @@ class TestReplicas:
     def test_an_arrival_rate_beyond_the_replicas_is_refused(self):
         rate = Workload(input_tokens=1024, output_tokens=256, max_context_tokens=4096, requests_per_minute=600_000)
         assert "cannot keep up with 600,000 requests per minute" in refused(request(workload=rate), MIXED).message
+
+
+def test_fewest_replicas_are_part_of_the_plan_and_of_its_cost():
+    one = planned(request(), supply(pool(A100, 2)))
+    three = planned(request(min_replicas=3, max_replicas=3), supply(pool(A100, 2)))
+    assert (one.replicas, three.replicas) == (1, 3)
+    assert three.cost_per_hour_usd == gpu(A100).price_per_hour_usd * 3 * three.gpus_per_replica
+
+
+def test_fewest_replicas_that_the_nodes_do_not_hold_are_refused():
+    answer = refused(request(R1, min_replicas=2, max_replicas=2, sla=None), supply(pool(H100, 3)))
+    assert answer.reason is InfeasibleReason.TOO_FEW_NODES
+    assert "the nodes (3 x 8 GPUs) hold 1 replica and scaling.minReplicas asks for 2" in answer.message
