@@ -125,7 +125,10 @@ class EngineSpec(ApiModel):
         ),
     )
 
-    type: EngineType = Field(default=EngineType.AUTO, description="Auto chooses the engine that can run the plan.")
+    type: EngineType = Field(
+        default=EngineType.AUTO,
+        description="Auto chooses the engine that can run the plan. Triton is refused by this version.",
+    )
     release: Annotated[str, Field(max_length=32, pattern=r"^([0-9]+(\.[0-9]+){1,3})?$")] = Field(
         default="",
         description="Release whose memory law and arguments apply, such as 0.32.0. Default: the operator's newest.",
@@ -159,18 +162,25 @@ class EngineSpec(ApiModel):
     gpu_memory_utilization_percent: int | None = Field(
         default=None, ge=1, le=99, description="Share of each GPU's memory that the engine may use. Default: planned."
     )
-    speculative: SpeculativeSpec | None = Field(default=None, description="Speculative decoding. Default: off.")
+    speculative: SpeculativeSpec | None = Field(
+        default=None, description="Speculative decoding. Refused by this version. Default: off."
+    )
     kv_offload: KvOffloadSpec | None = Field(
-        default=None, description="KV cache in host memory besides GPU memory. Default: off."
+        default=None, description="KV cache in host memory besides GPU memory. Refused by this version. Default: off."
     )
     weight_offload_bytes: int = Field(
         default=0,
         ge=0,
         le=MAX_BYTES,
-        description="Weights kept in host memory, in bytes per GPU; each step streams them over PCIe.",
+        description="Weights kept in host memory, in bytes per GPU; each step streams them over PCIe. Above 0 is "
+        "refused by this version.",
     )
-    startup_seconds: int = Field(
-        default=3600, ge=60, le=86_400, description="Seconds for loading before the replica counts as failed."
+    startup_seconds: int | None = Field(
+        default=None,
+        ge=60,
+        le=86_400,
+        description="Seconds for loading before the replica counts as failed. Default: as long as the weights need on "
+        "a slow link, at least an hour.",
     )
     shutdown_seconds: int = Field(
         default=120, ge=0, le=86_400, description="Seconds that requests in flight may take when a replica stops."

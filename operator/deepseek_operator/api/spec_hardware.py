@@ -105,7 +105,11 @@ class HardwareSpec(ApiModel):
         default=None,
         description='Most US dollars per hour of all replicas together, as text such as "40.00". Default: no limit.',
     )
-    spot: Spot = Field(default=Spot.NEVER, description="Whether interruptible (spot) nodes may be used.")
+    spot: Spot = Field(
+        default=Spot.NEVER,
+        description="Whether interruptible (spot) nodes may be used; they are known by the labels of the clouds. The "
+        "plan counts the price of lasting nodes.",
+    )
 
 
 class KvCachePrecision(StrEnum):

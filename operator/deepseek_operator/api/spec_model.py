@@ -149,8 +149,8 @@ class ModelSpec(ApiModel):
     )
     config: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=256)] | None = Field(
         default=None,
-        description="Fields of the model's Hugging Face config.json; wins over the catalogue. "
-        "Needed for a model that the catalogue does not hold.",
+        description="Fields of the model's Hugging Face config.json, for planning; wins over the catalogue. The engine "
+        "reads the checkpoint's own. Needed for a model that the catalogue does not hold.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
     storage: ModelStorage | None = Field(
@@ -161,6 +161,6 @@ class ModelSpec(ApiModel):
     )
     lora_adapters: Annotated[tuple[LoraAdapter, ...], Field(max_length=32)] = Field(
         default=(),
-        description="LoRA adapters that every replica loads. Default: none.",
+        description="LoRA adapters that every replica loads. Refused by this version. Default: none.",
         json_schema_extra=list_map("name"),
     )

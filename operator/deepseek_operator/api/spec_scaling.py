@@ -76,10 +76,10 @@ class ScalingSpec(ApiModel):
 
     owner: ScalingOwner = Field(
         default=ScalingOwner.OPERATOR,
-        description="Operator: the operator keeps the service level. External: an HPA or KEDA sets spec.replicas "
-        "through the scale subresource.",
+        description="Operator: the operator runs what the plan needs, within minReplicas and maxReplicas. External: an "
+        "HPA or KEDA sets spec.replicas through the scale subresource.",
     )
-    min_replicas: int = Field(default=1, ge=0, le=MAX_REPLICAS, description="Fewest replicas.")
+    min_replicas: int = Field(default=1, ge=0, le=MAX_REPLICAS, description="Fewest replicas that are planned for.")
     max_replicas: int | None = Field(
         default=None,
         ge=1,
@@ -87,11 +87,15 @@ class ScalingSpec(ApiModel):
         description="Most replicas; GPU and cost limits hold here. Default: minReplicas, at least 1.",
     )
     scale_to_zero_after_seconds: int = Field(
-        default=0, ge=0, le=604_800, description="Idle seconds before the last replica stops; 0 keeps it."
+        default=0,
+        ge=0,
+        le=604_800,
+        description="Idle seconds before the last replica stops; 0 keeps it. Above 0 is refused by this version.",
     )
     schedules: Annotated[tuple[ScalingSchedule, ...], Field(max_length=16)] = Field(
         default=(),
-        description="Windows with other limits; the largest minReplicas of the open ones wins.",
+        description="Windows with other limits; the largest minReplicas of the open ones wins. "
+        "Refused by this version.",
         json_schema_extra=list_map("name"),
     )
 
@@ -188,4 +192,6 @@ class RolloutSpec(ApiModel):
     max_unavailable: int = Field(
         default=1, ge=0, le=MAX_REPLICAS, description="Replicas that may be missing during a rollout."
     )
-    canary: CanarySpec | None = Field(default=None, description="Try the change on part of the traffic. Default: off.")
+    canary: CanarySpec | None = Field(
+        default=None, description="Try the change on part of the traffic. Refused by this version. Default: off."
+    )

@@ -171,8 +171,8 @@ class DeepSeekDeploymentSpec(ApiModel):
     engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference engine.")
     sharing: Sharing = Field(
         default=Sharing.AUTO,
-        description="Auto shares a GPU only where a small model leaves most of it free and the node allows it; "
-        "Exclusive never; Shared always.",
+        description="Exclusive and, in this version, Auto give each replica whole GPUs of its own; Shared is refused "
+        "by this version.",
     )
     priority: Priority | None = Field(
         default=None,
@@ -194,16 +194,19 @@ class DeepSeekDeploymentSpec(ApiModel):
     scaling: ScalingSpec = Field(default_factory=ScalingSpec, description="Limits of scaling and who does it.")
     fallbacks: Annotated[tuple[FallbackSpec, ...], Field(max_length=4)] = Field(
         default=(),
-        description="Smaller models, tried in this order. Default: none.",
+        description="Smaller models, tried in this order. Refused by this version. Default: none.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     memory_pressure: MemoryPressureSpec = Field(
-        default_factory=MemoryPressureSpec, description="What counts as memory pressure and what then happens."
+        default_factory=MemoryPressureSpec,
+        description="What counts as memory pressure and what then happens. Not watched by this version, which refuses "
+        "values other than the defaults.",
     )
     rollout: RolloutSpec = Field(default_factory=RolloutSpec, description="How a change reaches running replicas.")
     on_infeasible: OnInfeasible = Field(
         default=OnInfeasible.REPORT,
-        description="Report runs nothing and says what would work; DeployNearest runs that and says so.",
+        description="Report runs nothing and says what would work; DeployNearest runs that and says so, and is refused "
+        "by this version.",
     )
     apply: Apply = Field(default=Apply.AUTO, description="Manual: a plan runs only after approvedPlan names its hash.")
     approved_plan: Annotated[str, Field(max_length=64, pattern=r"^([0-9a-f]{8,64})?$")] = Field(

@@ -40,6 +40,10 @@ GRACE_MARGIN_SECONDS = 30
 """Time to exit after the last request: 2.6 to 13 s seen (vLLM 0.32.0, observed)."""
 
 
+LEAST_START_SECONDS = 3600
+"""Patience with the start of any model whose owner says nothing. Source: judgement; too long only delays the news."""
+
+
 def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: str) -> Manifest:
     """Return the pod template of a replica that fits one node.
 
@@ -81,15 +85,10 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
 
 
 def start_patience_seconds(engine: EngineSpec, weights_bytes: int) -> int:
-    """Return how long a start may take: what the user wrote, else what the weights need.
-
-    The field's default stands for "as long as the weights need", but never shorter than it says.
-    """
-    needed = startup_seconds(weights_bytes)
-    default = EngineSpec.model_fields["startup_seconds"].default
-    if engine.startup_seconds == default:
-        return max(needed, default or 0)
-    return engine.startup_seconds
+    """Return how long a start may take: what the user wrote, else what the weights need and an hour at least."""
+    if engine.startup_seconds is not None:
+        return engine.startup_seconds
+    return max(startup_seconds(weights_bytes), LEAST_START_SECONDS)
 
 
 def replica_weights_bytes(plan: Plan) -> int:

@@ -236,6 +236,7 @@ def test_a_stopping_pod_leaves_the_service_first_and_then_finishes_its_requests(
         pytest.param(None, 14 * 10**9, 3600, id="a small model has the default patience"),
         pytest.param(None, 688 * 10**9, 8080, id="a big model has as long as a slow link needs"),
         pytest.param(900, 688 * 10**9, 900, id="a written patience is obeyed"),
+        pytest.param(3600, 688 * 10**9, 3600, id="an hour that is written is an hour"),
     ],
 )
 def test_patience_at_start(pinned: int | None, weights_bytes: int, seconds: int) -> None:
