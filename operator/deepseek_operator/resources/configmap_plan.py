@@ -1,12 +1,13 @@
-"""The ConfigMap that keeps the accepted plan whole, beside the pod template that it led to."""
+"""The ConfigMap that keeps the accepted plan as status shows it, beside the pod template that it led to."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from deepseek_operator.api.plan_status import plan_from_status, plan_status
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import Manifest, Owner, metadata
-from deepseek_operator.resources.plan_record import decode_plan, encode_plan
 
 PLAN_SUFFIX = "plan"
 PLAN_KEY = "plan.json"
@@ -39,7 +40,7 @@ def build_plan_config_map(
         "data": {
             HASH_KEY: plan_hash,
             FINGERPRINT_KEY: fingerprint,
-            PLAN_KEY: encode_plan(plan),
+            PLAN_KEY: json.dumps(plan_status(plan), sort_keys=True, indent=1),
             **(template or {}),
         },
     }
@@ -51,4 +52,8 @@ def accepted_plan(data: Mapping[str, str]) -> Plan | None:
     Args:
         data: ``data`` of the ConfigMap.
     """
-    return decode_plan(data.get(PLAN_KEY, ""))
+    try:
+        kept = json.loads(data.get(PLAN_KEY, ""))
+    except (ValueError, RecursionError):
+        return None
+    return plan_from_status(kept) if isinstance(kept, dict) else None
