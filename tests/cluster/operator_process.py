@@ -60,11 +60,13 @@ class OperatorProcess:
 
 
 @contextlib.contextmanager
-def running_operator(kubectl: Kubectl, folder: Path, *arguments: str) -> Iterator[OperatorProcess]:
-    """Run an operator for the namespace of ``kubectl``; a traceback in its log fails the test."""
+def running_operator(
+    kubectl: Kubectl, folder: Path, *arguments: str, everywhere: bool = False
+) -> Iterator[OperatorProcess]:
+    """Run an operator for the namespace of ``kubectl`` or for all; a traceback in its log fails the test."""
     log = folder / f"operator-{len(list(folder.glob('operator-*.log')))}.log"
     command = [str(Path(sys.executable).with_name("deepseek-operator")), "run"]
-    command += [f"--kubeconfig={kubectl.kubeconfig}", f"--namespace={kubectl.namespace}"]
+    command += [f"--kubeconfig={kubectl.kubeconfig}", *([] if everywhere else [f"--namespace={kubectl.namespace}"])]
     command += [f"--lease-namespace={kubectl.namespace}", f"--lease-seconds={LEASE_SECONDS}"]
     command += ["--address=127.0.0.1", "--port=0", *arguments]
     with log.open("wb") as output:

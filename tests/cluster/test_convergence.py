@@ -105,6 +105,12 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "{.spec.replicas}",
         "0",
     ),
+    "more replicas of the workload": (
+        "deployment",
+        '[{"op": "replace", "path": "/spec/replicas", "value": 2}]',
+        "{.spec.replicas}",
+        "2",
+    ),
     "the port of the Service": (
         "service",
         '[{"op": "replace", "path": "/spec/ports/0/port", "value": 81}]',
@@ -131,7 +137,7 @@ def test_an_edit_by_hand_is_undone(kubectl: Kubectl, tmp_path: Path, edit: str) 
     kind, patch, path, wrong = EDITS[edit]
     name = "small-plan" if kind == "configmap" else "small"
     with running_operator(kubectl, tmp_path):
-        kubectl.apply(small())
+        kubectl.apply(small(scaling={"maxReplicas": 3}))
         wait_ready(kubectl, "small")
         right = kubectl("get", kind, name, "-o", f"jsonpath={path}")
         assert right != wrong

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.deployments import small, status, uids, wait_ready
 from cluster.kubectl import Kubectl, KubectlError
+from cluster.operator_process import running_operator
 from cluster.polling import eventually
 from deepseek_operator.resources.desired import desired
 from deepseek_operator.resources.names import FIELD_MANAGER, Manifest, selector_text
@@ -99,3 +101,49 @@ def test_the_operator_may_not(installed: Kubectl, asked: tuple[str, str]) -> Non
 @pytest.mark.parametrize("asked", [("list", "nodes"), ("create", "deployments.apps"), ("patch", "configmaps")])
 def test_the_operator_may(installed: Kubectl, asked: tuple[str, str]) -> None:
     installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
+
+
+@pytest.fixture
+def own_rights(installed: Kubectl, namespace: str, tmp_path: Path) -> Kubectl:
+    """kubectl for a namespace with the operator's own service account, and a kubeconfig that says so."""
+    token = installed.within(NAMESPACE)("create", "token", "deepseek-operator").strip()
+    config = yaml.safe_load(installed.kubeconfig.read_text())
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return Kubectl(installed.program, path, namespace)
+
+
+def test_the_operator_does_its_main_job_with_its_own_rights(
+    installed: Kubectl, own_rights: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    """Cluster-wide, as the chart runs it, and with its Lease in its own namespace."""
+    kubectl = installed.within(namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    with running_operator(own_rights, tmp_path, f"--lease-namespace={NAMESPACE}", everywhere=True) as operator:
+        kubectl.apply(small(scaling={"owner": "External", "maxReplicas": 2}))
+        wait_ready(kubectl, "small")
+        kubectl("scale", "dsd", "small", "--replicas=2")
+        eventually(lambda: status(kubectl, "small").get("readyReplicas"), lambda found: found == 2)
+        eventually(
+            lambda: kubectl("get", "events", "--field-selector=involvedObject.kind=DeepSeekDeployment", "-oname")
+        )
+        refused = [line for line in operator.page("/metrics").splitlines() if 'status="403"' in line]
+        assert refused == []
+
+
+def test_removing_what_was_installed_removes_every_model_while_the_operator_is_down(
+    installed: Kubectl, own_rights: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    kubectl = installed.within(namespace)
+    with running_operator(own_rights, tmp_path, f"--lease-namespace={NAMESPACE}", everywhere=True) as operator:
+        kubectl.apply(small())
+        wait_ready(kubectl, "small")
+        operator.kill()
+
+    installed("delete", "--filename", str(INSTALL / "crds.yaml"), "--timeout=60s")
+    try:
+        eventually(lambda: uids(kubectl), lambda found: found == {}, what="all children and pods are collected")
+    finally:
+        installed("apply", "--server-side", "--filename", str(INSTALL / "crds.yaml"))
+        installed("wait", "--for=condition=Established", "crd/deepseekdeployments.deepseek-operator.io")

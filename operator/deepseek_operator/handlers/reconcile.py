@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.metrics import Metrics
-from deepseek_operator.planner.request import Supply
+from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
 from deepseek_operator.resources.desired import desired
 from deepseek_operator.resources.names import object_name
@@ -38,6 +39,19 @@ from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, d
 log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
+
+
+REMEMBERED_QUESTIONS = 256
+"""Parsed specs kept, some 20 kB each: as many as are worked on at about the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A parsed spec and what it asks the planner."""
+
+    deployment: DeepSeekDeployment
+    request: PlanRequest
+    fingerprint: str
 
 
 class Reconciler:
@@ -61,6 +75,7 @@ class Reconciler:
         self._metrics = metrics
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
+        self._questions: OrderedDict[tuple[str, int], _Question] = OrderedDict()
         self._supplies: tuple[Inventory | None, dict[str, Supply]] = (None, {})
 
     def waiting_for_capacity(self) -> list[str]:
@@ -106,14 +121,14 @@ class Reconciler:
         """Parse, plan and choose replicas; nothing is written."""
         generation = int(body["metadata"].get("generation") or 0)
         try:
-            deployment = parse(body)
-            request = plan_request(deployment)
+            question = self._question(body)
         except InvalidSpecError as error:
             return Situation(generation=generation, invalid=str(error))
+        deployment = question.deployment
         acceptance = accept(
-            await self._planning.answer(request, self._supply(deployment)),
+            await self._planning.answer(question.request, self._supply(deployment)),
             self._known_plan(body),
-            fingerprint=spec_fingerprint(deployment),
+            fingerprint=question.fingerprint,
             apply=deployment.spec.apply,
             replan=deployment.spec.replan,
             approved_hash=deployment.spec.approved_plan,
@@ -121,16 +136,30 @@ class Reconciler:
         situation = Situation(generation=generation, deployment=deployment, acceptance=acceptance)
         if acceptance.accepted is None:
             return situation
-        running = self._workload(body)
         plan = acceptance.accepted.plan
         return replace(
             situation,
             unsupported=is_runnable(plan, deployment),
-            decision=self._replicas(deployment, acceptance, running.replicas if running else 0),
+            decision=self._replicas(body, deployment, acceptance),
         )
 
-    def _replicas(self, deployment: DeepSeekDeployment, acceptance: Acceptance, running: int) -> ReplicaDecision:
+    def _question(self, body: JsonObject) -> _Question:
+        """Return what the spec asks; remembered, because a rollout looks at one spec several times in a row."""
+        uid, generation = body["metadata"]["uid"], body["metadata"].get("generation")
+        key = (uid, generation)
+        known = self._questions.get(key)
+        if known is None:
+            deployment = parse(body)
+            known = _Question(deployment, plan_request(deployment), spec_fingerprint(deployment))
+            self._questions[key] = known
+            if len(self._questions) > REMEMBERED_QUESTIONS:
+                self._questions.popitem(last=False)
+        return known
+
+    def _replicas(self, body: JsonObject, deployment: DeepSeekDeployment, acceptance: Acceptance) -> ReplicaDecision:
         accepted, scaling = acceptance.accepted, deployment.spec.scaling
+        workload = self._workload(body)
+        running = workload.replicas if workload else 0
         if accepted is None or not acceptance.current:
             return ReplicaDecision(
                 replicas=running,
@@ -143,8 +172,13 @@ class Reconciler:
             max_replicas=scaling.most_replicas,
             plan_replicas=accepted.plan.replicas,
             spec_replicas=deployment.spec.replicas,
-            running=running,
+            running=self._last_decision(body, default=running),
         )
+
+    def _last_decision(self, body: JsonObject, default: int) -> int:
+        """Return the replicas that were last decided; what somebody wrote into the workload is no decision of ours."""
+        decided = ((body.get("status") or {}).get("scaling") or {}).get("desiredReplicas")
+        return decided if isinstance(decided, int) else default
 
     async def _act(self, body: JsonObject, situation: Situation) -> Situation:
         """Make the children be as desired."""

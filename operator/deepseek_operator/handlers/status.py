@@ -54,6 +54,7 @@ def _plan_fields(situation: Situation) -> dict[str, Any]:
         )
     if acceptance.proposed is not None:
         fields["proposedPlan"] = plan_status(acceptance.proposed)
+        fields.setdefault("summary", summary_status(acceptance.proposed, ready=0, wanted=0))
     if acceptance.infeasible is not None:
         fields["infeasible"] = infeasible_status(acceptance.infeasible)
     return fields
