@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -89,18 +90,32 @@ def answer_lines(batch: Path) -> None:
     from deepseek_operator.cli.estimate_question import answer, parse_question
     from deepseek_operator.errors import DeepSeekOperatorError
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     source = nullcontext(sys.stdin) if str(batch) == "-" else batch.open(encoding="utf-8", errors="replace")
     with source as lines:
-        for line in iter(lambda: lines.readline(MAX_LINE_CHARACTERS), ""):
-            if not line.strip():
+        for line in iter(lambda: lines.readline(MAX_LINE_CHARACTERS + 1), ""):
+            if not line.strip() and line.endswith("\n"):
                 continue
             try:
+                _refuse_long(line, lines)
                 content = answer(parse_question(line)).as_json()
             except DeepSeekOperatorError as error:
                 content = {"error": str(error)}
             except OSError as error:
                 content = {"error": f"{error.strerror}: {error.filename}"}
             sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _refuse_long(line: str, lines: TextIO) -> None:
+    """Raise for a line of more than ``MAX_LINE_CHARACTERS``, after passing over the rest of it."""
+    from deepseek_operator.errors import InvalidSpecError
+
+    if len(line) <= MAX_LINE_CHARACTERS:
+        return
+    while line and not line.endswith("\n"):
+        line = lines.readline(MAX_LINE_CHARACTERS)
+    raise InvalidSpecError("", f"the line is longer than {MAX_LINE_CHARACTERS:,} characters")
 
 
 def _explanation(found: EstimateAnswer) -> tuple[str, ...]:

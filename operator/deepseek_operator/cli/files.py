@@ -49,7 +49,7 @@ def read_deployments(name: str) -> list[DeepSeekDeployment]:
     from deepseek_operator.errors import InvalidSpecError
 
     if name == "-":
-        text = sys.stdin.read(MAX_DEPLOYMENTS_BYTES + 1)
+        text = _decoded(sys.stdin.read, MAX_DEPLOYMENTS_BYTES + 1, "standard input")
     else:
         with Path(name).open(encoding="utf-8", errors="strict") as file:
             text = _decoded(file.read, MAX_DEPLOYMENTS_BYTES + 1, name)
@@ -94,10 +94,12 @@ def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:
 
 
 def _load_json(path: Path) -> Mapping[str, object]:
-    if path.stat().st_size > MAX_SNAPSHOT_BYTES:
+    with path.open("rb") as file:
+        content = file.read(MAX_SNAPSHOT_BYTES + 1)  # a device or pipe does not tell its size
+    if len(content) > MAX_SNAPSHOT_BYTES:
         raise InventoryError(f"{path} is larger than 1 GiB; write a small one with `kubectl deepseek inventory`")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
     except (ValueError, RecursionError) as error:
         wrong = shortened(str(error))
         raise InventoryError(f"{path} is no JSON ({wrong}); write one with `kubectl deepseek inventory`") from error

@@ -5,11 +5,16 @@ Every error becomes one line on stderr and exit code 1; "no" as a sound answer i
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from deepseek_operator import __version__
 from deepseek_operator.cli import catalog, crd, estimate, inventory, plan, render, run, sandbox
@@ -47,6 +52,9 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+MAX_LINE = 1000
+"""Longest error in characters; nobody reads more, and what a user typed may be of any length."""
+
 Version = Annotated[
     bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
 ]
@@ -71,28 +79,57 @@ def operator() -> None:
 
 
 def _exit_code(app: typer.Typer) -> int:
-    """Run an app and return its exit code; no traceback reaches the user for an error that has a sentence."""
-    import click
-
+    """Run an app and return its exit code; whatever goes wrong becomes one line, and no traceback reaches the user."""
+    _prepare_streams()
     try:
         result = app(standalone_mode=False)
-    except click.ClickException as error:
+        sys.stdout.flush()
+    except TyperException as error:
         return _failed(error.format_message())
     except DeepSeekOperatorError as error:
         return _failed(str(error))
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _failed("interrupted")
     except BrokenPipeError:
         # The reader (head, less) has left; nothing more can be told to anybody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_ERROR
     except OSError as error:
-        return _failed(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        _drop_output()
+        return _failed(
+            f"{error.strerror or error}: {error.filename}" if error.filename else error.strerror or str(error)
+        )
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+        return _failed(f"this is a defect of the program, please report it: {said}")
     return result if isinstance(result, int) else 0
 
 
+def _prepare_streams() -> None:
+    """Make the standard streams usable however the program was started: closed, or with another text encoding."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
+        elif isinstance(stream, io.TextIOWrapper) and name == "stdin":
+            stream.reconfigure(encoding="utf-8", errors="strict")
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send what can no longer be written nowhere, so that the interpreter does not complain about it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _failed(message: str) -> int:
-    line = " ".join(message.split())
+    words = " ".join(message.split())
+    line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words)
     if line:
-        sys.stderr.write(f"error: {line}\n")
+        sys.stderr.write(f"error: {line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + '…'}\n")
     return EXIT_ERROR

@@ -15,18 +15,25 @@ def run(
         str | None, typer.Option(help="Kubeconfig; default: the pod's service account, else the user's.")
     ] = None,
     address: Annotated[str, typer.Option(help="Address of the metrics and health page.")] = "0.0.0.0",  # noqa: S104 - scraped from outside the pod
-    port: Annotated[int, typer.Option(help="Port of the metrics and health page; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the metrics and health page; 0 takes a free one.")
+    ] = 8080,
     leader_election: Annotated[bool, typer.Option(help="Guard by a Lease that one process is active.")] = True,
     lease_namespace: Annotated[
         str, typer.Option(envvar="POD_NAMESPACE", help="Namespace of the Lease.")
     ] = "deepseek-operator",
-    lease_seconds: Annotated[int, typer.Option(min=3, help="A silent leader is replaced after so many seconds.")] = 30,
+    lease_seconds: Annotated[
+        int, typer.Option(min=3, max=86_400, help="A silent leader is replaced after so many seconds.")
+    ] = 30,
     resync_seconds: Annotated[
-        int, typer.Option(min=10, help="Longest time between two passes over one object.")
+        int, typer.Option(min=10, max=10**6, help="Longest time between two passes over one object.")
     ] = 3600,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Watch DeepSeekDeployments and keep the cluster as they say, until SIGTERM."""
+    if "" in (*(namespace or ()), lease_namespace):
+        raise typer.BadParameter("a namespace has a name; leave --namespace out to watch all of them")
+
     from deepseek_operator.handlers.app import run_operator
     from deepseek_operator.handlers.settings import Settings
 

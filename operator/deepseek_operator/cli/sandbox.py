@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, write
-from deepseek_operator.errors import SandboxError
+from deepseek_operator.errors import SandboxError, shortened
 
 app = typer.Typer(
     name="sandbox",
     help="A real Kubernetes control plane with fake GPU nodes on this machine.",
     no_args_is_help=True,
 )
+
+MAX_COUNT = 9_999
+"""Most fake nodes of one kind, and GPUs of one node; more is a slip, and the fake cluster would choke on it."""
 
 Directory = Annotated[
     Path | None,
@@ -32,10 +35,17 @@ def parse_nodes(texts: list[str]) -> list[tuple[str, int, int]]:
     for text in texts:
         gpu, _, numbers = text.partition(":")
         counts = numbers.split(":") if numbers else []
-        if not gpu or not 1 <= len(counts) <= 2 or not all(each.isdecimal() and int(each) > 0 for each in counts):
-            raise typer.BadParameter(f"--nodes {text}: write GPU:GPUS[:NODES], for example h100-sxm5-80gb:8:2")
+        if not gpu or not 1 <= len(counts) <= 2 or not all(_is_count(each) for each in counts):
+            raise typer.BadParameter(
+                f"--nodes {shortened(text)}: write GPU:GPUS[:NODES], for example h100-sxm5-80gb:8:2, "
+                f"with numbers from 1 to {MAX_COUNT:,}"
+            )
         parsed.append((gpu, int(counts[0]), int(counts[1]) if len(counts) == 2 else 1))
     return parsed
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(MAX_COUNT)) and 1 <= int(text) <= MAX_COUNT
 
 
 @app.command()
