@@ -61,7 +61,7 @@ class Leadership:
     async def acquire(self) -> None:
         """Wait until this candidate holds the Lease."""
         waiting = False
-        while not await self._try():
+        while not await self.try_once():
             if not waiting:
                 waiting = True
                 log.info("waiting for the lease %s/%s", self._namespace, self._name)
@@ -73,7 +73,7 @@ class Leadership:
         renewed_at = self._clock()
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
-            if await self._try():
+            if await self.try_once():
                 renewed_at = self._clock()
             elif self._clock() - renewed_at > self._lease_seconds * 2 / 3:
                 raise LeadershipLostError(f"lease {self._namespace}/{self._name} was not renewed in time")
@@ -92,7 +92,7 @@ class Leadership:
             log.info("lease not given back: %s", error)
         self._lease = None
 
-    async def _try(self) -> bool:
+    async def try_once(self) -> bool:
         """Take or renew the Lease once; False when another holds it or the API server did not help."""
         try:
             lease = await self._cluster.get("Lease", self._namespace, self._name)

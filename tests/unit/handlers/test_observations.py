@@ -1,0 +1,242 @@
+"""What the conditions say in each situation, whole and in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.capacity.fits import FitsNow
+from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
+from deepseek_operator.handlers.observations import observations
+from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.planner.result import Infeasible, InfeasibleReason
+from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason
+from model_factories import make_deployment
+from plan_values import plan_with
+
+PLAN = plan_with(gpus=4)
+OTHER = replace(PLAN, gpu="l40s")
+ACCEPTED = AcceptedPlan(plan=PLAN, fingerprint="f")
+REFUSED = Infeasible(reason=InfeasibleReason.MEMORY_INSUFFICIENT, message="needs 80 GiB", nearest="add a node")
+ONE = ReplicaDecision(replicas=1, reason=ReplicaReason.PLANNED, message="the plan needs 1 replica")
+READY_STATUS = {
+    "observedGeneration": 1,
+    "replicas": 1,
+    "updatedReplicas": 1,
+    "readyReplicas": 1,
+    "availableReplicas": 1,
+}
+RUNNING = Situation(
+    generation=1,
+    deployment=make_deployment(),
+    acceptance=Acceptance(accepted=ACCEPTED, current=True),
+    decision=ONE,
+    workload=Workload(generation=1, status=READY_STATUS),
+)
+STARTING = replace(RUNNING, workload=Workload(generation=1, status={**READY_STATUS, "readyReplicas": 0}))
+
+
+def waiting(reason: str, message: str = "") -> PodState:
+    return PodState(
+        name="pod-1",
+        node="n",
+        phase="Pending",
+        ready=False,
+        deleting=False,
+        waiting_reason=reason,
+        waiting_message=message,
+    )
+
+
+def said(situation: Situation) -> dict[str, tuple[bool | None, str]]:
+    return {each.type: (each.holds, each.reason) for each in observations(situation)}
+
+
+USUAL = {
+    "Ready": (True, "ReplicasReady"),
+    "Planned": (True, "Planned"),
+    "CapacityAvailable": (True, "Placed"),
+    "WorkloadReady": (True, "ReplicasReady"),
+    "ScalingActive": (False, "NoMetrics"),
+    "SLAMet": (None, "NotMeasured"),
+}
+
+
+@pytest.mark.parametrize(
+    ("situation", "differs"),
+    [
+        pytest.param(RUNNING, {}, id="everything runs"),
+        pytest.param(
+            Situation(generation=1, invalid="spec.x: is wrong"),
+            {
+                "Ready": (False, "InvalidSpec"),
+                "Planned": (False, "InvalidSpec"),
+                "CapacityAvailable": (None, "NoPlan"),
+                "WorkloadReady": (False, "NoWorkload"),
+                "ScalingActive": (False, "NoPlan"),
+                "SLAMet": (None, "NoSla"),
+                "Stalled": (True, "InvalidSpec"),
+            },
+            id="a wrong spec waits for its owner",
+        ),
+        pytest.param(
+            replace(
+                RUNNING,
+                acceptance=Acceptance(accepted=None, current=False, infeasible=REFUSED),
+                decision=None,
+                workload=None,
+            ),
+            {
+                "Ready": (False, "MemoryInsufficient"),
+                "Planned": (False, "MemoryInsufficient"),
+                "CapacityAvailable": (None, "NoPlan"),
+                "WorkloadReady": (False, "NoWorkload"),
+                "ScalingActive": (False, "NoPlan"),
+                "Stalled": (True, "MemoryInsufficient"),
+            },
+            id="what does not fit is stalled with its limit",
+        ),
+        pytest.param(
+            replace(RUNNING, acceptance=Acceptance(accepted=ACCEPTED, current=True, infeasible=REFUSED)),
+            {"Planned": (True, "PlanKept")},
+            id="a running plan that would not be chosen today stays ready",
+        ),
+        pytest.param(
+            replace(RUNNING, acceptance=Acceptance(accepted=ACCEPTED, current=True, proposed=OTHER)),
+            {"Planned": (True, "PlanProposed")},
+            id="a proposal changes nothing but Planned",
+        ),
+        pytest.param(
+            replace(
+                RUNNING,
+                acceptance=Acceptance(accepted=None, current=False, proposed=OTHER),
+                decision=None,
+                workload=None,
+            ),
+            {
+                "Ready": (True, "AwaitingApproval"),
+                "Planned": (True, "AwaitingApproval"),
+                "CapacityAvailable": (None, "NoPlan"),
+                "WorkloadReady": (False, "NoWorkload"),
+                "ScalingActive": (False, "NoPlan"),
+            },
+            id="waiting for approval on purpose is ready",
+        ),
+        pytest.param(
+            STARTING,
+            {
+                "Ready": (False, "Progressing"),
+                "WorkloadReady": (False, "Progressing"),
+                "Reconciling": (True, "Progressing"),
+            },
+            id="a start is progress",
+        ),
+        pytest.param(
+            replace(STARTING, pods=(waiting("ContainerCreating"),)),
+            {
+                "Ready": (False, "Progressing"),
+                "WorkloadReady": (False, "Progressing"),
+                "Reconciling": (True, "Progressing"),
+            },
+            id="a container that is being created is progress",
+        ),
+        pytest.param(
+            replace(STARTING, pods=(waiting("CreateContainerConfigError", 'secret "hub" not found'),)),
+            {
+                "Ready": (False, "CreateContainerConfigError"),
+                "WorkloadReady": (False, "CreateContainerConfigError"),
+                "Stalled": (True, "CreateContainerConfigError"),
+            },
+            id="a missing Secret is stalled and named",
+        ),
+        pytest.param(
+            replace(
+                STARTING,
+                fits=FitsNow(fits=False, count=0, needed=1, limiting="needs 4 free h100 on one node"),
+            ),
+            {
+                "Ready": (False, "Progressing"),
+                "WorkloadReady": (False, "Progressing"),
+                "CapacityAvailable": (False, "InsufficientFreeGpus"),
+                "Reconciling": (True, "Progressing"),
+            },
+            id="missing GPUs are said",
+        ),
+        pytest.param(
+            replace(
+                RUNNING,
+                decision=replace(ONE, replicas=0),
+                workload=Workload(generation=1, status={"observedGeneration": 1}),
+            ),
+            {"Ready": (True, "ScaledToZero"), "WorkloadReady": (True, "ScaledToZero")},
+            id="zero replicas on purpose are ready",
+        ),
+        pytest.param(
+            replace(RUNNING, workload=Workload(generation=2, status=READY_STATUS)),
+            {
+                "Ready": (False, "Progressing"),
+                "WorkloadReady": (False, "Progressing"),
+                "Reconciling": (True, "Progressing"),
+            },
+            id="a workload whose newest spec was not looked at is not ready",
+        ),
+        pytest.param(
+            replace(RUNNING, failure="PATCH /x: 403 forbidden"),
+            {
+                "Ready": (False, "ApplyFailed"),
+                "WorkloadReady": (False, "ApplyFailed"),
+                "Reconciling": (True, "ApplyFailed"),
+            },
+            id="a failed write is said",
+        ),
+        pytest.param(
+            replace(RUNNING, unsupported="spans 2 nodes", workload=None),
+            {
+                "Ready": (False, "NotSupported"),
+                "WorkloadReady": (False, "NotSupported"),
+                "Stalled": (True, "NotSupported"),
+            },
+            id="what this version cannot run is stalled",
+        ),
+        pytest.param(
+            replace(
+                STARTING,
+                workload=Workload(
+                    generation=1,
+                    status={
+                        **READY_STATUS,
+                        "readyReplicas": 0,
+                        "conditions": [
+                            {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+                        ],
+                    },
+                ),
+            ),
+            {
+                "Ready": (False, "Progressing"),
+                "WorkloadReady": (False, "Progressing"),
+                "Stalled": (True, "Progressing"),
+            },
+            id="a start that took too long is stalled",
+        ),
+    ],
+)
+def test_conditions(situation: Situation, differs: dict[str, tuple[bool | None, str]]) -> None:
+    assert said(situation) == USUAL | differs
+
+
+def test_a_proposal_names_the_hash_to_approve() -> None:
+    waits = replace(RUNNING, acceptance=Acceptance(accepted=None, current=False, proposed=OTHER))
+    planned = next(each for each in observations(waits) if each.type == "Planned")
+    assert planned.message == (
+        f"set spec.approvedPlan to run 4 x l40s, {OTHER.parallelism}, Native, hash {plan_hash(OTHER)}"
+    )
+
+
+def test_a_stuck_pod_is_quoted() -> None:
+    stuck = replace(STARTING, pods=(waiting("ContainerCreating"), waiting("ImagePullBackOff", "no such image")))
+    workload = next(each for each in observations(stuck) if each.type == "WorkloadReady")
+    assert workload.message == "0 of 1 replica ready; pod pod-1 waits, ImagePullBackOff: no such image"

@@ -1,0 +1,133 @@
+"""The store of what the watches showed: news, staleness, ownership."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deepseek_operator.handlers.observed import Identity, Observed, identity
+
+
+def deployment(name: str = "r1", uid: str = "u1", version: int = 5) -> dict[str, Any]:
+    return {
+        "apiVersion": "deepseek-operator.io/v1alpha1",
+        "kind": "DeepSeekDeployment",
+        "metadata": {
+            "name": name,
+            "namespace": "chat",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "managedFields": [{"manager": "kubectl"}],
+        },
+        "spec": {},
+    }
+
+
+def service(version: int = 7, uid: str = "s1", fields: Any = None, owner: str = "u1") -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "r1",
+            "namespace": "chat",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "ownerReferences": [{"kind": "DeepSeekDeployment", "uid": owner, "controller": True, "name": "r1"}],
+            "managedFields": [
+                {"manager": "deepseek-operator", "operation": "Apply", "fieldsV1": fields or {"f:spec": {}}},
+                {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:metadata": {}}},
+            ],
+        },
+    }
+
+
+def pod(ready: bool = True, reason: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": "m" * 1000}} if reason else {"running": {}}
+    return {
+        "metadata": {
+            "name": "r1-x",
+            "namespace": "chat",
+            "uid": "p1",
+            "labels": {"deepseek-operator.io/deployment": "r1"},
+        },
+        "spec": {"nodeName": "n1"},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"state": state}],
+        },
+    }
+
+
+def test_an_older_state_of_an_object_is_no_news() -> None:
+    observed = Observed()
+    assert observed.put_deployment(deployment(version=5))
+    assert not observed.put_deployment(deployment(version=5))
+    assert not observed.put_deployment(deployment(version=4))
+    assert observed.put_deployment(deployment(version=6))
+    assert observed.deployments["u1"]["metadata"]["resourceVersion"] == "6"
+
+
+def test_field_ownership_of_the_object_is_not_kept() -> None:
+    observed = Observed()
+    observed.put_deployment(deployment())
+    assert "managedFields" not in observed.deployments["u1"]["metadata"]
+
+
+def test_a_child_wakes_its_owner_once_per_version() -> None:
+    observed = Observed()
+    assert [observed.put_child(service(version)) for version in (7, 7, 6, 8)] == ["u1", None, None, "u1"]
+
+
+def test_a_successor_of_a_child_replaces_it_whatever_its_version() -> None:
+    observed = Observed()
+    observed.put_child(service(9))
+    assert observed.put_child(service(3, uid="s2")) == "u1"
+    assert observed.drop_child(identity(service(uid="s1"), "Service")) is None
+    assert observed.children("u1")["Service", "r1"].uid == "s2"
+
+
+def test_the_record_of_our_fields_changes_only_with_our_fields() -> None:
+    observed = Observed()
+    records = []
+    for version, fields in ((1, {"f:spec": {}}), (2, {"f:spec": {}}), (3, {"f:metadata": {}})):
+        body = service(version, fields=fields)
+        body["metadata"]["managedFields"][1]["fieldsV1"] = {"version": version}
+        observed.put_child(body)
+        records.append(observed.children("u1")["Service", "r1"].ownership)
+    assert records[0] == records[1] != records[2]
+
+
+def test_an_object_that_nobody_controls_is_not_ours() -> None:
+    observed = Observed()
+    orphan = service()
+    orphan["metadata"]["ownerReferences"] = []
+    assert observed.put_child(orphan) is None
+    assert observed.children("u1") == {}
+
+
+def test_a_pod_wakes_its_deployment_when_its_state_changes() -> None:
+    observed = Observed()
+    observed.put_deployment(deployment())
+    assert [observed.put_pod(each) for each in (pod(), pod(), pod(ready=False))] == ["u1", None, "u1"]
+    assert observed.drop_pod("chat", "r1-x") == "u1"
+    assert list(observed.pods("chat", "r1")) == []
+
+
+def test_a_long_waiting_message_is_cut() -> None:
+    observed = Observed()
+    observed.put_pod(pod(reason="ImagePullBackOff"))
+    [state] = observed.pods("chat", "r1")
+    assert (state.waiting_reason, len(state.waiting_message)) == ("ImagePullBackOff", 300)
+
+
+def test_everything_known_is_named() -> None:
+    observed = Observed()
+    observed.put_deployment(deployment())
+    observed.put_child(service())
+    assert observed.known() == {
+        Identity("DeepSeekDeployment", "chat", "r1", "u1"),
+        Identity("Service", "chat", "r1", "s1"),
+    }
+    observed.drop_child(Identity("Service", "chat", "r1", "s1"))
+    observed.drop_deployment(Identity("DeepSeekDeployment", "chat", "r1", "u1"))
+    assert observed.known() == set()
