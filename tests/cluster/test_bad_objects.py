@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.deployments import condition, small, wait_ready
+from cluster.deployments import condition, small, wait_condition, wait_ready
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
@@ -132,17 +132,24 @@ def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, tmp_path: Pat
 
 
 def test_missing_gpus_are_said_with_numbers_and_the_pods_wait(kubectl: Kubectl, tmp_path: Path) -> None:
+    quarter = {"hardware": {"gpus": ["l40s"]}, "parallelism": {"tensor": 4}}
     with running_operator(kubectl, tmp_path):
-        wide = small(
-            hardware={"gpus": ["l40s"]}, parallelism={"tensor": 4}, scaling={"minReplicas": 9, "maxReplicas": 9}
-        )
-        kubectl.apply(wide)
+        kubectl.apply(small("first", **quarter, scaling={"minReplicas": 3, "maxReplicas": 3}))
+        wait_ready(kubectl, "first")
 
-        found = eventually(
-            lambda: condition(kubectl, "small", "CapacityAvailable"),
-            lambda seen: seen.get("reason") == "InsufficientFreeGpus",
-        )
+        kubectl.apply(small(**quarter, scaling={"minReplicas": 2, "maxReplicas": 2}))
 
+        found = wait_condition(kubectl, "small", "CapacityAvailable", "False", "InsufficientFreeGpus")
         assert "l40s" in found["message"]
-        assert "room for 4" in found["message"]
+        assert "room for 1" in found["message"]
         assert condition(kubectl, "small", "Ready")["status"] == "False"
+
+
+def test_replicas_that_the_nodes_never_hold_are_refused_with_numbers(kubectl: Kubectl, tmp_path: Path) -> None:
+    with running_operator(kubectl, tmp_path):
+        kubectl.apply(
+            small(hardware={"gpus": ["l40s"]}, parallelism={"tensor": 4}, scaling={"minReplicas": 9, "maxReplicas": 9})
+        )
+
+        found = wait_condition(kubectl, "small", "Planned", "False", "TooFewNodes")
+        assert "hold 4 replicas and scaling.minReplicas asks for 9" in found["message"]
