@@ -32,11 +32,14 @@ def supply(
     """
     sizes: dict[str, Counter[int]] = {}
     products: dict[str, tuple[Gpu, int]] = {}
+    excluded: Counter[str] = Counter()
     for node in inventory.nodes:
         gpu, memory_bytes = node.gpu, node.usable_memory_bytes
         if gpu is None or memory_bytes is None:
+            excluded["the product or its memory is not known"] += 1
             continue
-        if why_excluded(node, node_selector or {}, tolerations, spot):
+        if why_not := why_excluded(node, node_selector or {}, tolerations, spot):
+            excluded[why_not] += 1
             continue
         sizes.setdefault(gpu.id, Counter())[node.allocatable_gpus] += 1
         _, smallest_bytes = products.setdefault(gpu.id, (gpu, memory_bytes))
@@ -45,5 +48,20 @@ def supply(
         pools=tuple(
             GpuPool(gpu=gpu, usable_memory_bytes=memory_bytes, nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())))
             for gpu_id, (gpu, memory_bytes) in sorted(products.items(), key=lambda item: item[0])
-        )
+        ),
+        excluded=_clause(excluded),
     )
+
+
+def _clause(excluded: Mapping[str, int]) -> str:
+    """Return how many GPU nodes were left out with the commonest reason, ties by text; empty when none was.
+
+    >>> _clause({"it is cordoned": 1, "its taint a=b:NoSchedule is not tolerated": 2})
+    '3 GPU nodes are left out (most often: its taint a=b:NoSchedule is not tolerated)'
+    """
+    if not excluded:
+        return ""
+    reason = min(excluded, key=lambda text: (-excluded[text], text))
+    nodes = sum(excluded.values())
+    often = "most often: " if len(excluded) > 1 else ""
+    return f"{nodes} GPU {'node is' if nodes == 1 else 'nodes are'} left out ({often}{reason})"

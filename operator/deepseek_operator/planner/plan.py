@@ -81,10 +81,11 @@ def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], j
     limit = found[0].nearest if found else None
     if limit is None:
         there = ", ".join(sorted({pool.gpu.id for pool in supply.pools if pool.total_gpus})) or "none"
+        left_out = f"; {supply.excluded}" if supply.excluded else ""
         asked = f"none of {', '.join(request.gpus)}" if request.gpus else "no GPU"
         return Infeasible(
             reason=InfeasibleReason.NO_SUCH_GPU,
-            message=f"{name} cannot be planned: the supply has {asked} (it has: {there}).",
+            message=f"{name} cannot be planned: the supply has {asked} (it has: {there}){left_out}.",
             nearest=nearest(request, supply),
         )
     return Infeasible(

@@ -115,6 +115,11 @@ class GpuPool:
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:
-    """Every GPU that planning may use: schedulable and physical, whether or not it is free today."""
+    """Every GPU that planning may use: schedulable and physical, whether or not it is free today.
+
+    Args:
+        excluded: which nodes were left out and why, as a clause for messages; empty when none was.
+    """
 
     pools: tuple[GpuPool, ...]
+    excluded: str = ""

@@ -58,7 +58,7 @@ def desired_replicas(
     2
     """
     if owner is ScalingOwner.EXTERNAL:
-        return _external(max(1, running) if spec_replicas is None else spec_replicas, max_replicas)
+        return _external(max(1, running) if spec_replicas is None else spec_replicas)
     if plan_replicas is None:
         return _without_plan(max_replicas, running)
     if running > max_replicas:
@@ -78,16 +78,11 @@ def desired_replicas(
     return wanted
 
 
-def _external(replicas: int, max_replicas: int) -> ReplicaDecision:
-    beyond = (
-        f", above the {max_replicas} of scaling.maxReplicas for which limits were checked"
-        if replicas > max_replicas
-        else ""
-    )
+def _external(replicas: int) -> ReplicaDecision:
     return ReplicaDecision(
         replicas=replicas,
         reason=ReplicaReason.EXTERNAL_OWNER,
-        message=f"scaling.owner External decides, and asks for {_replicas(replicas)}{beyond}",
+        message=f"scaling.owner External decides, and asks for {_replicas(replicas)}",
     )
 
 

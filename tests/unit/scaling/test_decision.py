@@ -89,9 +89,8 @@ OPERATOR, EXTERNAL = ScalingOwner.OPERATOR, ScalingOwner.EXTERNAL
         ),
         pytest.param(
             EXTERNAL, (1, 2), 2, 5, 4, 5, ReplicaReason.EXTERNAL_OWNER,
-            "scaling.owner External decides, and asks for 5 replicas, "
-            "above the 2 of scaling.maxReplicas for which limits were checked",
-            id="an external scaler above the maximum is followed and told so",
+            "scaling.owner External decides, and asks for 5 replicas",
+            id="an external scaler is followed, and the API server keeps it below scaling.maxReplicas",
         ),
     ],
 )  # fmt: skip
