@@ -31,6 +31,9 @@ _PRODUCT_LABELS = (
 
 SHARING_STRATEGY_LABEL = "nvidia.com/gpu.sharing-strategy"
 
+MOST_GPUS_PER_NODE = 256
+"""More is no node but a slip or a lie, and the planner would count through it. Source: judgement; servers hold 16."""
+
 MEMORY_TOLERANCE_PERCENT = 10
 """How far a node's own memory may lie from the catalogue's before it must be a slice or another product.
 
@@ -78,7 +81,8 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
     reported, labelled = node.allocatable.get(resource, 0), match.gpu_count
     sharing = _sharing(node, match)
     whole = sharing is GpuSharing.WHOLE
-    contradicts = whole and labelled is not None and reported > labelled
+    impossible = max(reported, labelled or 0) > MOST_GPUS_PER_NODE
+    contradicts = whole and (impossible or (labelled is not None and reported > labelled))
     usable_bytes = _usable_memory_bytes(node, match)
     if whole:
         exclusions = [
@@ -101,7 +105,7 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
         product=product,
         resource=resource,
         sharing=sharing,
-        physical_gpus=_physical_gpus(reported, labelled, sharing),
+        physical_gpus=0 if impossible else _physical_gpus(reported, labelled, sharing),
         allocatable_gpus=0 if contradicts or not whole else reported,
         usable_memory_bytes=usable_bytes,
         exclusions=tuple(exclusions),
@@ -183,6 +187,8 @@ def _sharing_exclusion(node: NodeFacts, sharing: GpuSharing) -> str:
 
 
 def _count_exclusions(resource: str, reported: int, labelled: int | None) -> list[str]:
+    if max(reported, labelled or 0) > MOST_GPUS_PER_NODE:
+        return [f"it counts {max(reported, labelled or 0):,} GPUs, and no node has more than {MOST_GPUS_PER_NODE}"]
     if labelled is not None and reported > labelled:
         return [f"it offers {reported} {resource} but its label counts {labelled} GPUs"]
     if reported == 0:

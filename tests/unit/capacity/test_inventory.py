@@ -233,3 +233,11 @@ def test_a_node_without_conditions_is_taken_as_ready():
     node = gpu_node("n", labels=H100_LABELS)
     del node["status"]["conditions"]
     assert only_node(node).plannable
+
+
+@pytest.mark.parametrize("count", [257, 2**63 - 1])
+def test_a_node_with_an_impossible_number_of_gpus_is_not_planned_on(count: int):
+    node = gpu_node("liar", labels={**H100_LABELS}, gpus=count)
+    found = only_node(node)
+    assert (found.physical_gpus, found.allocatable_gpus, found.free_gpus, found.plannable) == (0, 0, 0, False)
+    assert f"it counts {count:,} GPUs, and no node has more than 256" in found.exclusions
