@@ -68,6 +68,8 @@ def model_source(owner: str, model: ModelSpec, checkpoint: str = "") -> ModelSou
         volume = {"image": {"reference": image.reference, "pullPolicy": image.pull_policy.value}}
         return _mounted(volume, image.path, "spec.model.storage.image.path")
     assert storage.host_path is not None  # noqa: S101 - the type allows exactly one kind; narrows it for mypy
+    if ".." in storage.host_path.path.split("/"):
+        raise InvalidSpecError("spec.model.storage.hostPath.path", "holds '..'; write the directory itself")
     return _mounted({"hostPath": {"path": storage.host_path.path, "type": "Directory"}}, "", "")
 
 

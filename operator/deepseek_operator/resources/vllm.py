@@ -71,6 +71,17 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
     return [settings.model, *words]
 
 
+def literal(argument: str) -> str:
+    """Return an argument as a manifest writes it, so that the kubelet puts no variable into it.
+
+    ``$(HF_TOKEN)`` in a served name would otherwise show the token to every client.
+
+    >>> literal("$(HF_TOKEN)"), literal("7")
+    ('$$(HF_TOKEN)', '7')
+    """
+    return argument.replace("$", "$$")
+
+
 def build_args(plan: Plan, settings: VllmSettings, flags: Mapping[str, FlagSpec]) -> list[str]:
     """Return all arguments of ``vllm serve``: the planned ones, then what the user adds.
 
@@ -82,7 +93,8 @@ def build_args(plan: Plan, settings: VllmSettings, flags: Mapping[str, FlagSpec]
     Raises:
         InvalidSpecError: one of the user's arguments does not exist in the release or contradicts the plan.
     """
-    return merged_args(planned_args(plan, settings), settings.extra_args, flags, plan.engine_release)
+    words = merged_args(planned_args(plan, settings), settings.extra_args, flags, plan.engine_release)
+    return [literal(word) for word in words]
 
 
 def format_share(percent: int) -> str:

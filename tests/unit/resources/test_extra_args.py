@@ -165,3 +165,10 @@ def test_a_long_flag_is_not_echoed_whole() -> None:
 @pytest.mark.parametrize("flag", sorted(RESERVED_FLAGS))
 def test_every_reserved_flag_is_known_by_its_first_spelling(flag: str) -> None:
     assert FLAGS[flag].names[0] == flag
+
+
+def test_no_variable_is_put_into_an_argument():
+    settings = VllmSettings(model="m", served_name="$(HF_TOKEN)", shutdown_seconds=1, extra_args=("--seed=$(A)",))
+    args = build_args(make_plan(), settings, FLAGS)
+    assert "--served-model-name=$$(HF_TOKEN)" in args
+    assert "--seed=$$(A)" in args

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.api.spec_model import ModelSpec
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.resources.names import Owner
 from deepseek_operator.resources.storage import ModelSource, build_cache_claim, model_source
@@ -123,3 +124,10 @@ def test_the_claim_for_downloads_is_shared_by_all_replicas() -> None:
 def test_no_claim_is_made_that_nobody_asked_for(cache: dict[str, Any] | None) -> None:
     model = make_deployment(model={"name": "a/b"} | ({"cache": cache} if cache else {})).spec.model
     assert build_cache_claim(Owner(name="r1", namespace="chat", uid="u"), model) is None
+
+
+@pytest.mark.parametrize("path", ["/../etc", "/models/../../etc", "/.."])
+def test_a_host_path_does_not_climb(path: str):
+    model = ModelSpec.model_validate({"name": "a/b", "storage": {"hostPath": {"path": path}}})
+    with pytest.raises(InvalidSpecError, match=r"hostPath\.path"):
+        model_source("m", model)
