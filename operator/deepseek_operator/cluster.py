@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -53,6 +54,11 @@ ERRORS: Mapping[int, type[ClusterError]] = {
     422: InvalidObjectError,
 }
 """HTTP status to the error that somebody handles; every other refusal is a ClusterError."""
+
+APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""Content type of server-side apply; not the bare one, for which the library would write the body itself."""
+
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 CallObserver = Callable[[str, str, int], None]
 """Told about each finished call: verb, plural of the kind, HTTP status (0 when there was no answer)."""
@@ -137,7 +143,7 @@ class Cluster:
         resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
-        return await self._call("PATCH", resource, path, query, manifest, "application/apply-patch+yaml")
+        return await self._call("PATCH", resource, path, query, manifest, APPLY)
 
     async def overwrite(self, manifest: Manifest) -> dict[str, Any]:
         """Write a manifest by merge patch, which replaces whole lists, and return the object as stored.
@@ -231,7 +237,11 @@ class Cluster:
                 await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
                 url = f"{self._client.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
                 response = await self._client.rest_client.request(
-                    method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT_SECONDS
+                    method,
+                    url,
+                    headers=headers,
+                    body=_yaml(body) if content_type == APPLY else body,
+                    _request_timeout=REQUEST_TIMEOUT_SECONDS,
                 )
                 status = response.status
                 content = await response.read()
@@ -275,6 +285,16 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
         raise ClusterError(
             f"no cluster to talk to ({shortened(why)}); set KUBECONFIG, or give a snapshot with --cluster FILE"
         ) from error
+
+
+def _yaml(manifest: Manifest | None) -> bytes:
+    r"""Return a manifest as JSON that YAML reads too: YAML knows no pairs of escapes for one character beyond U+FFFF.
+
+    >>> print(_yaml({"name": "\N{ROCKET}\N{LINE SEPARATOR}"}).decode().encode("ascii", "namereplace").decode())
+    {"name": "\N{ROCKET}\u2028"}
+    """
+    text = json.dumps(manifest, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text).encode()
 
 
 def _error(method: str, path: str, status: int, content: bytes) -> ClusterError:
