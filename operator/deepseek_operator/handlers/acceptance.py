@@ -5,10 +5,17 @@ New prices, nodes or facts make the planner answer differently; that is a propos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.plan_status import plan_from_status
 from deepseek_operator.api.v1alpha1 import Apply, Replan
+from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.catalog.quantizations import quantization
+from deepseek_operator.errors import CatalogError
 from deepseek_operator.planner.result import Infeasible, Plan
 
 
@@ -68,6 +75,25 @@ def accept(
     if same_pods or _may_run(answer, unchanged=unchanged, apply=apply, replan=replan, approved_hash=approved_hash):
         return Acceptance(accepted=fresh, current=True)
     return Acceptance(accepted=known, current=unchanged, proposed=answer)
+
+
+def genuine_plan(status: Mapping[str, Any]) -> Plan | None:
+    """Return the plan of ``status.plan``; None when it is unreadable, edited by hand or of another catalogue."""
+    plan = plan_from_status(status) if status else None
+    if plan is None or plan_hash(plan) != status.get("hash") or not is_known(plan):
+        return None
+    return plan
+
+
+def is_known(plan: Plan) -> bool:
+    """Return whether the catalogue knows everything that a stored plan names."""
+    try:
+        gpu(plan.gpu)
+        engine_release(DEFAULT_ENGINE, plan.engine_release)
+        quantization(plan.quantization)
+    except CatalogError:
+        return False
+    return True
 
 
 def _may_run(answer: Plan, *, unchanged: bool, apply: Apply, replan: Replan, approved_hash: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from deepseek_operator.cluster import Cluster, Manifest
 from deepseek_operator.errors import ConflictError, InvalidObjectError, NotFoundError
 from deepseek_operator.handlers.observed import Observed
+from deepseek_operator.resources.names import FIELD_MANAGER
 
 Key = tuple[str, str]
 """Kind and name of a child."""
@@ -80,8 +81,7 @@ class Applier:
             found = await self._cluster.get(kind, manifest["metadata"]["namespace"], name)
         except NotFoundError:
             return
-        owners = found["metadata"].get("ownerReferences") or ()
-        if not any(reference.get("uid") == owner_uid for reference in owners):
+        if not is_ours(found, owner_uid):
             raise ConflictError(
                 f"{kind} {name} exists and belongs to somebody else; rename it or the DeepSeekDeployment"
             )
@@ -99,6 +99,22 @@ class Applier:
         child = self._observed.children(owner_uid).get(key)
         known = self._applied.get(owner_uid, {}).get(key)
         return child is not None and known == _Applied(digest, child.uid, child.ownership)
+
+
+def is_ours(found: Manifest, owner_uid: str) -> bool:
+    """Return whether an object belongs to an owner, or is an orphan that the operator itself has written.
+
+    Orphans are left by ``kubectl delete --cascade=orphan``, and by whoever removes an owner reference.
+    """
+    metadata = found["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    if any(reference.get("uid") == owner_uid for reference in owners):
+        return True
+    written = any(
+        entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
+        for entry in metadata.get("managedFields") or ()
+    )
+    return written and not owners
 
 
 def key_of(manifest: Manifest) -> Key:

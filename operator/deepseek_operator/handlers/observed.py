@@ -116,7 +116,8 @@ class Observed:
         """Remember a child; return the owner's UID, None when it is not ours or no news."""
         child = child_of(body)
         if child is None:
-            return None
+            # A child of ours that names no owner any more: forgotten, it is taken back at the owner's next pass.
+            return self.drop_child(identity(body, body["kind"]))
         siblings = self._children.setdefault(child.owner_uid, {})
         known = siblings.get((child.kind, child.name))
         if known is not None and known.uid == child.uid and known.version >= child.version:

@@ -11,7 +11,6 @@ from typing import Any
 
 from deepseek_operator.api.fingerprint import plan_hash, spec_fingerprint
 from deepseek_operator.api.parse import parse
-from deepseek_operator.api.plan_status import plan_from_status
 from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import KIND, DeepSeekDeployment
@@ -21,7 +20,7 @@ from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.workload import room_for, supply_for
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
-from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept
+from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.handlers.apply import Applier
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.observed import Child, Observed
@@ -257,10 +256,10 @@ class Reconciler:
     def _known_plan(self, body: JsonObject) -> AcceptedPlan | None:
         """Return the accepted plan; the status is believed first, because few may write it."""
         status = body.get("status") or {}
-        if status.get("plan") and (plan := plan_from_status(status["plan"])) is not None:
+        if (plan := genuine_plan(status.get("plan") or {})) is not None:
             return AcceptedPlan(plan=plan, fingerprint=status.get("fingerprint", ""))
         record = self._plan_record(body)
-        if record is not None and (kept := accepted_plan(record.data)) is not None:
+        if record is not None and (kept := accepted_plan(record.data)) is not None and is_known(kept):
             return AcceptedPlan(plan=kept, fingerprint=record.data.get(FINGERPRINT_KEY, ""))
         return None
 

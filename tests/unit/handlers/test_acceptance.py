@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.plan_status import plan_status
 from deepseek_operator.api.v1alpha1 import Apply, Replan
-from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept
+from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.planner.result import Infeasible, InfeasibleReason
 from plan_values import plan_with
 
@@ -114,3 +115,27 @@ MANUAL = {"apply": Apply.MANUAL, "replan": Replan.PROPOSE}
 )
 def test_acceptance(answer, known, options, want) -> None:  # noqa: ANN001 - rows of the table
     assert accept(answer, known, fingerprint="spec-1", **options) == want
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"gpu": "nonsense"},
+        {"engineRelease": "9.9.9"},
+        {"quantization": "Bogus"},
+        {"gpusPerReplica": 100_000},
+        {"hash": "00000000"},
+    ],
+)
+def test_a_stored_plan_that_was_edited_is_not_believed(edited: dict[str, object]):
+    stored = plan_status(OLD)
+    assert genuine_plan(stored) is not None
+    assert genuine_plan({**stored, **edited}) is None
+    assert genuine_plan({}) is None
+
+
+@pytest.mark.parametrize("unknown", [{"gpu": "nonsense"}, {"engine_release": "9.9.9"}, {"quantization": "Bogus"}])
+def test_a_stored_plan_of_another_catalogue_is_not_believed(unknown: dict[str, str]):
+    plan = replace(OLD, **unknown)
+    assert not is_known(plan)
+    assert genuine_plan(plan_status(plan)) is None

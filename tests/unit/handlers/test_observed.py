@@ -131,3 +131,13 @@ def test_everything_known_is_named() -> None:
     observed.drop_child(Identity("Service", "chat", "r1", "s1"))
     observed.drop_deployment(Identity("DeepSeekDeployment", "chat", "r1", "u1"))
     assert observed.known() == set()
+
+
+def test_a_child_that_loses_its_owner_reference_wakes_the_owner_and_is_forgotten():
+    seen = Observed()
+    seen.put_child(service(version=7))
+    orphan = service(version=8)
+    orphan["metadata"]["ownerReferences"] = []
+    assert seen.put_child(orphan) == "u1"
+    assert not seen.children("u1")
+    assert seen.put_child(orphan) is None
