@@ -13,7 +13,7 @@ import kopf
 from prometheus_client import CollectorRegistry
 
 from deepseek_operator.cluster import Cluster, connect
-from deepseek_operator.errors import ClusterError, DeepSeekOperatorError
+from deepseek_operator.errors import ClusterError, DeepSeekOperatorError, shortened
 from deepseek_operator.handlers.endpoints import Endpoints
 from deepseek_operator.handlers.leadership import Leadership, LeadershipLostError
 from deepseek_operator.handlers.operator import Operator
@@ -114,6 +114,13 @@ async def _watch(settings: Settings, operator: Operator, beside: Sequence[Corout
         done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+    except LeadershipLostError:
+        raise
+    except Exception as error:
+        # For one, the definition was deleted: the next process waits until it is back.
+        raise DeepSeekOperatorError(
+            f"watching has ended ({shortened(str(error))}); start the operator again"
+        ) from error
     finally:
         stop.set()
         for task in others:

@@ -73,10 +73,18 @@ class Leadership:
         renewed_at = self._clock()
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
-            if await self.try_once():
+            if await self._renewed_soon():
                 renewed_at = self._clock()
-            elif self._clock() - renewed_at > self._lease_seconds * 2 / 3:
+            elif self._clock() - renewed_at >= self._lease_seconds * 2 / 3:
                 raise LeadershipLostError(f"lease {self._namespace}/{self._name} was not renewed in time")
+
+    async def _renewed_soon(self) -> bool:
+        """Renew within a third of the lease time: a call that hangs must not outlast the Lease."""
+        try:
+            async with asyncio.timeout(self._lease_seconds / 3):
+                return await self.try_once()
+        except TimeoutError:
+            return False
 
     async def release(self) -> None:
         """Give the Lease back if this candidate holds it; failing to is no error, it runs out by itself."""
