@@ -11,11 +11,12 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
@@ -25,6 +26,7 @@ from kubernetes.aio.config import ConfigException
 from deepseek_operator.errors import (
     ClusterError,
     ConflictError,
+    ExpiredError,
     ForbiddenError,
     InvalidObjectError,
     NotFoundError,
@@ -34,6 +36,9 @@ from deepseek_operator.resources.names import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 30
 """A single call; the API server itself gives up on a request after 60 s by default."""
+
+WATCH_SECONDS = 300
+"""The API server ends a watch after this time, and a dead connection is noticed soon after."""
 
 LIST_CHUNK_OBJECTS = 500
 """Objects per page of a list, the page size of kubectl."""
@@ -51,6 +56,7 @@ ERRORS: Mapping[int, type[ClusterError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    410: ExpiredError,
     422: InvalidObjectError,
 }
 """HTTP status to the error that somebody handles; every other refusal is a ClusterError."""
@@ -127,21 +133,22 @@ class Cluster:
         """End all connections."""
         await self._client.close()
 
-    async def apply(self, manifest: Manifest, *, subresource: str = "") -> dict[str, Any]:
+    async def apply(self, manifest: Manifest, *, subresource: str = "", force: bool = True) -> dict[str, Any]:
         """Write the fields of a manifest by server-side apply and return the object as stored.
 
-        Fields that another manager took are taken back. An unknown field is an error, never dropped.
+        An unknown field is an error, never dropped.
 
         Args:
             manifest: object with ``apiVersion``, ``kind``, ``metadata.name``; with ``metadata.uid`` the call fails
                 with ConflictError when the object was replaced meanwhile.
             subresource: ``status`` writes only the status and never creates the object.
+            force: take back fields that another manager wrote; without it they are a ConflictError.
 
         Raises:
             ClusterError: the API server refused or did not answer.
         """
         resource, metadata = RESOURCES[manifest["kind"]], manifest["metadata"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self._call("PATCH", resource, path, query, manifest, APPLY)
 
@@ -179,21 +186,68 @@ class Cluster:
             label_selector: server-side filter.
             field_selector: server-side filter.
         """
+        pages = self.pages(kind, namespace, label_selector=label_selector, field_selector=field_selector)
+        async for _, items in pages:
+            for item in items:
+                yield item
+
+    async def pages(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[tuple[str, Sequence[dict[str, Any]]]]:
+        """Yield pages of objects with the version that the whole list shows; a watch goes on from that version."""
         resource, token = RESOURCES[kind], ""
         while True:
             query = {"limit": str(LIST_CHUNK_OBJECTS), "continue": token}
             query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
             page = await self._call(
-                "GET",
-                resource,
-                resource.path(namespace),
-                {key: value for key, value in query.items() if value},
+                "GET", resource, resource.path(namespace), {key: value for key, value in query.items() if value}
             )
-            for item in page.get("items") or ():
-                yield item
-            token = page.get("metadata", {}).get("continue") or ""
+            metadata = page.get("metadata") or {}
+            yield str(metadata.get("resourceVersion") or ""), page.get("items") or []
+            token = metadata.get("continue") or ""
             if not token:
                 return
+
+    async def watch(
+        self,
+        kind: str,
+        namespace: str | None,
+        version: str,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+        """Yield changes after a version: ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` with the object.
+
+        Ends when the API server ends it, after some minutes; go on from the last object's version.
+
+        Raises:
+            ExpiredError: the version is too old; list again.
+            ClusterError: the API server refused, or the connection broke.
+        """
+        resource = RESOURCES[kind]
+        query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
+        query |= {"timeoutSeconds": str(WATCH_SECONDS)}
+        query |= {"labelSelector": label_selector, "fieldSelector": field_selector}
+        path = resource.path(namespace)
+        url = f"{path}?{urlencode({key: value for key, value in query.items() if value})}"
+        headers = {"Accept": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SECONDS + REQUEST_TIMEOUT_SECONDS)
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+            answer = await self._client.rest_client.request(
+                "GET", f"{self._client.configuration.host}{url}", headers=headers, _request_timeout=timeout
+            )
+            async with answer.response as response:
+                if response.status >= 400:
+                    raise _error("WATCH", path, response.status, await response.read())
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error("WATCH", path, int(event["object"].get("code") or 0), json.dumps(event["object"]))
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ClusterError(f"WATCH {path}: the connection broke ({type(error).__name__})") from error
 
     async def create(self, manifest: Manifest) -> dict[str, Any]:
         """Create an object; ConflictError when it exists."""
@@ -269,6 +323,8 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
     """
     configuration = kubernetes_client.Configuration()
     configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    # With it, each request reads ~/.netrc in a thread, a third of its cost; proxies come from the configuration.
+    configuration.client_session_kwargs = {"trust_env": False}
     # What the library has to tell is in the error; without a handler it would print it on stderr as well.
     logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     try:
@@ -279,12 +335,19 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
                 await kubernetes_config.load_kube_config(client_configuration=configuration)
         else:
             await kubernetes_config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
         return Cluster(kubernetes_client.ApiClient(configuration), on_call)
     except Exception as error:  # the library reads a kubeconfig of another shape without looking
         why = str(error) if isinstance(error, ConfigException | OSError | ValueError) else "it is no kubeconfig"
         raise ClusterError(
             f"no cluster to talk to ({shortened(why)}); set KUBECONFIG, or give a snapshot with --cluster FILE"
         ) from error
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, None when there is none or it is to be bypassed."""
+    host = urlsplit(url).hostname or ""
+    return None if proxy_bypass(host) else getproxies().get(urlsplit(url).scheme)
 
 
 def _yaml(manifest: Manifest | None) -> bytes:
@@ -297,7 +360,7 @@ def _yaml(manifest: Manifest | None) -> bytes:
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text).encode()
 
 
-def _error(method: str, path: str, status: int, content: bytes) -> ClusterError:
+def _error(method: str, path: str, status: int, content: bytes | str) -> ClusterError:
     """Return the typed error of a refused call; only the API server's own message is repeated."""
     try:
         answer = json.loads(content)

@@ -16,6 +16,7 @@
     └── ClusterError              the Kubernetes API refused or did not answer
         ├── NotFoundError
         ├── ConflictError
+        ├── ExpiredError
         ├── ForbiddenError
         └── InvalidObjectError
 
@@ -109,6 +110,10 @@ class NotFoundError(ClusterError):
 
 class ConflictError(ClusterError):
     """Another writer owns the field or changed the object first."""
+
+
+class ExpiredError(ClusterError):
+    """The version to go on from is too old; the remedy is to list again."""
 
 
 class InvalidObjectError(ClusterError):

@@ -12,20 +12,21 @@ from typing import Any
 import kopf
 from prometheus_client import CollectorRegistry
 
+from deepseek_operator.api.v1alpha1 import KIND
 from deepseek_operator.cluster import Cluster, connect
 from deepseek_operator.errors import ClusterError, DeepSeekOperatorError, shortened
 from deepseek_operator.handlers.endpoints import Endpoints
+from deepseek_operator.handlers.follow import Followers
 from deepseek_operator.handlers.leadership import Leadership, LeadershipLostError
 from deepseek_operator.handlers.operator import Operator
 from deepseek_operator.handlers.settings import Settings
-from deepseek_operator.handlers.stock import keep_stock, take_stock
 from deepseek_operator.handlers.watch import build_registry, build_settings, turn
 from deepseek_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
-"""Between two tries to list what exists, such as while the custom resource definition is not served yet."""
+"""Between two looks for the custom resource definition while it is not served yet."""
 
 
 def run_operator(settings: Settings, *, verbose: bool = False) -> None:
@@ -83,11 +84,11 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         if settings.leader_election:
             await leadership.acquire()
         metrics.leading.set(1)
-        await _first_stock(cluster, operator, settings.namespaces)
-        beside = [keep_stock(cluster, operator, settings.namespaces, settings.resync_seconds)]
+        followers = Followers(cluster, operator, settings.namespaces)
+        beside = [followers.run()]
         if settings.leader_election:
             beside.append(leadership.hold())
-        await _watch(settings, operator, beside)
+        await _watch(cluster, settings, operator, followers, beside)
     except LeadershipLostError as error:
         raise DeepSeekOperatorError(f"{error}; another operator may be active, so this one ends") from error
     finally:
@@ -96,11 +97,22 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         await asyncio.shield(leadership.release())
 
 
-async def _watch(settings: Settings, operator: Operator, beside: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def _watch(
+    cluster: Cluster,
+    settings: Settings,
+    operator: Operator,
+    followers: Followers,
+    beside: Sequence[Coroutine[Any, Any, None]],
+) -> None:
     """Run kopf until it is told to stop (it takes SIGTERM and SIGINT over) or until something beside it fails."""
-    stop = asyncio.Event()
-    watching = asyncio.create_task(
-        kopf.operator(
+    stop, started = asyncio.Event(), asyncio.Event()
+
+    async def watching() -> None:
+        # The first plan must see the whole cluster, and a child that exists must not be taken for missing.
+        await followers.listed()
+        await _wait_for_resource(cluster, settings.namespaces)
+        started.set()
+        await kopf.operator(
             registry=build_registry(operator),
             settings=build_settings(),
             standalone=True,
@@ -108,35 +120,35 @@ async def _watch(settings: Settings, operator: Operator, beside: Sequence[Corout
             namespaces=settings.namespaces,
             stop_flag=stop,
         )
-    )
-    others = [asyncio.create_task(each) for each in beside]
+
+    tasks = [asyncio.create_task(each) for each in (watching(), *beside)]
     try:
-        done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     except LeadershipLostError:
         raise
     except Exception as error:
         # For one, the definition was deleted: the next process waits until it is back.
-        raise DeepSeekOperatorError(
-            f"watching has ended ({shortened(str(error))}); start the operator again"
-        ) from error
+        why = shortened(str(error))
+        raise DeepSeekOperatorError(f"watching has ended ({why}); start the operator again") from error
     finally:
-        stop.set()
-        for task in others:
+        stop.set()  # kopf wants to end by itself
+        for task in tasks[1:] if started.is_set() else tasks:
             task.cancel()
-        await asyncio.wait([watching, *others])
+        await asyncio.wait(tasks)
 
 
-async def _first_stock(cluster: Cluster, operator: Operator, namespaces: Sequence[str]) -> None:
-    """Take stock as soon as the API server serves the custom resource; the chart may install both at the same time."""
+async def _wait_for_resource(cluster: Cluster, namespaces: Sequence[str]) -> None:
+    """Wait until the API server serves the custom resource; the chart may install both at the same time."""
     told = ""
     while True:
         try:
-            await take_stock(cluster, operator, namespaces)
+            async for _ in cluster.list(KIND, next(iter(namespaces), None)):
+                break
             return
         except ClusterError as error:
             if str(error) != told:
-                log.warning("waiting to list what exists: %s", error)
+                log.warning("waiting for the custom resource: %s", error)
                 told = str(error)
         await asyncio.sleep(RETRY_SECONDS)

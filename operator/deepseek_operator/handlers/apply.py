@@ -21,6 +21,9 @@ from deepseek_operator.resources.names import FIELD_MANAGER
 Key = tuple[str, str]
 """Kind and name of a child."""
 
+MERGED_QUIETLY = frozenset({"ConfigMap", "PersistentVolumeClaim"})
+"""Kinds where applying over somebody else's object might raise no conflict."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Applied:
@@ -46,6 +49,18 @@ class Applier:
         """Apply everything of this owner again at its next pass."""
         self._applied.pop(owner_uid, None)
 
+    def is_settled(self, owner_uid: str) -> bool:
+        """Return whether every child is as it was applied last, and nothing of ours exists beside them."""
+        applied, children = self._applied.get(owner_uid, {}), self._observed.children(owner_uid)
+        return (
+            bool(applied)
+            and applied.keys() == children.keys()
+            and all(
+                (known.uid, known.ownership) == (children[key].uid, children[key].ownership)
+                for key, known in applied.items()
+            )
+        )
+
     async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
         """Apply the manifests that may differ from the cluster, in order.
 
@@ -58,19 +73,32 @@ class Applier:
             key, digest = key_of(manifest), _digest(manifest)
             if self._is_current(owner_uid, key, digest):
                 continue
-            if key not in self._observed.children(owner_uid):
-                await self._refuse_foreign(owner_uid, manifest)
-            self._observed.put_child(await self._apply(owner_uid, manifest))
+            known = key in self._observed.children(owner_uid)
+            stored = await (self._apply(manifest) if known else self._first_apply(owner_uid, manifest))
+            self._observed.put_child(stored)
             child = self._observed.children(owner_uid)[key]
             applied[key] = _Applied(digest, child.uid, child.ownership)
 
-    async def _apply(self, owner_uid: str, manifest: Manifest) -> dict[str, Any]:
-        """Apply one manifest; over a child that was edited so that both versions contradict, ours is written whole."""
+    async def _first_apply(self, owner_uid: str, manifest: Manifest) -> dict[str, Any]:
+        """Apply a manifest whose object is not known; an object of that name that is not ours is left alone.
+
+        Without force the API server itself refuses to touch another one's fields, which saves looking first; but data
+        keys and sizes may happen to agree, so those kinds are looked at.
+        """
+        if manifest["kind"] in MERGED_QUIETLY:
+            await self._refuse_foreign(owner_uid, manifest)
+            return await self._cluster.apply(manifest)
+        try:
+            return await self._cluster.apply(manifest, force=False)
+        except (ConflictError, InvalidObjectError):
+            await self._refuse_foreign(owner_uid, manifest)
+            return await self._apply(manifest)
+
+    async def _apply(self, manifest: Manifest) -> dict[str, Any]:
+        """Apply over a child of ours; where both versions together contradict, ours is written whole."""
         try:
             return await self._cluster.apply(manifest)
         except InvalidObjectError:
-            if key_of(manifest) not in self._observed.children(owner_uid):
-                raise
             await self._cluster.overwrite(manifest)
             return await self._cluster.apply(manifest)
 

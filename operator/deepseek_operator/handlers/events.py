@@ -14,6 +14,9 @@ JsonObject = Mapping[str, Any]
 TOLD = (conditions.PLANNED, conditions.READY)
 """Conditions whose changes become events; the others change together with them."""
 
+QUIET = frozenset({"Progressing"})
+"""Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events."""
+
 MAX_MESSAGE_CHARACTERS = 1024
 """The API server refuses longer messages of events."""
 
@@ -30,7 +33,7 @@ def post_events(body: JsonObject, old: Iterable[JsonObject], new: Iterable[JsonO
     told: set[str] = set()
     for each in new:
         changed = before.get(each["type"]) != (each["status"], each["reason"])
-        if each["type"] in TOLD and changed and each["reason"] not in told:
+        if each["type"] in TOLD and changed and each["reason"] not in told | QUIET:
             told.add(each["reason"])
-            kind = "Normal" if each["status"] == "True" or each["reason"] == "Progressing" else "Warning"
+            kind = "Normal" if each["status"] == "True" else "Warning"
             kopf.event(dict(body), type=kind, reason=each["reason"], message=each["message"][:MAX_MESSAGE_CHARACTERS])  # type: ignore[arg-type]  # a plain dict is what it reads

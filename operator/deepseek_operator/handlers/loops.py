@@ -20,6 +20,9 @@ FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
 """Back-off after failures: 1, 2, 4 ... 300 s, so a broken object costs one call in five minutes."""
 
+SETTLE_SECONDS = 0.5
+"""How long a burst of events about one object may settle: a starting workload sends about ten within a second."""
+
 JITTER = 0.2
 """Share of a delay that is random, so that a thousand objects do not come back in the same moment."""
 
@@ -34,6 +37,7 @@ ResultObserver = Callable[[str], None]
 class _Loop:
     task: asyncio.Task[None] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    urgent: bool = False
 
 
 class Loops:
@@ -43,13 +47,21 @@ class Loops:
         work: one pass over one object.
         resync_seconds: longest time between two passes.
         max_parallel: passes that run at once.
+        settle_seconds: how long to wait for further events before a pass that is not urgent.
         on_result: told how each pass ended.
     """
 
     def __init__(
-        self, work: Work, *, resync_seconds: float, max_parallel: int, on_result: ResultObserver = lambda _: None
+        self,
+        work: Work,
+        *,
+        resync_seconds: float,
+        max_parallel: int,
+        settle_seconds: float = SETTLE_SECONDS,
+        on_result: ResultObserver = lambda _: None,
     ) -> None:
         self._work = work
+        self._settle_seconds = settle_seconds
         self._resync_seconds = resync_seconds
         self._slots = asyncio.Semaphore(max_parallel)
         self._on_result = on_result
@@ -66,15 +78,16 @@ class Loops:
         return list(self._loops)
 
     def start(self, key: str) -> None:
-        """Give the object a loop if it has none, and wake it."""
+        """Give the object a loop if it has none, and wake it at once: its owner changed it and waits."""
         loop = self._loops.get(key)
         if loop is None:
             loop = self._loops[key] = _Loop()
             loop.task = asyncio.create_task(self._run(key, loop), name=f"loop {key}")
+        loop.urgent = True
         loop.woken.set()
 
     def wake(self, key: str) -> None:
-        """Wake the loop of an object; an object without a loop is nobody's business."""
+        """Wake the loop of an object soon; an object without a loop is nobody's business."""
         if (loop := self._loops.get(key)) is not None:
             loop.woken.set()
 
@@ -96,7 +109,10 @@ class Loops:
         failures = 0
         while True:
             resync = not await self._woken(loop)
+            if not loop.urgent and not resync:
+                await asyncio.sleep(self._settle_seconds)
             loop.woken.clear()
+            loop.urgent = False
             async with self._slots:
                 failed = not await self._pass(key, resync)
             failures = failures + 1 if failed else 0

@@ -7,7 +7,6 @@ by the loops. Projections only: a few hundred bytes per pod, so that a busy clus
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +35,8 @@ class Identity:
 def identity(body: JsonObject, kind: str) -> Identity:
     """Return the identity of an object; the items of a list do not tell their kind."""
     metadata = body["metadata"]
+    if kind == "Node":
+        return node_identity(metadata["name"])
     return Identity(kind, metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
 
 
@@ -245,4 +246,4 @@ def _ownership(managed_fields: Iterable[JsonObject]) -> str:
         for entry in managed_fields
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
     ]
-    return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(ours).encode()).hexdigest()[:16]

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from deepseek_operator.api.v1alpha1 import KIND
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
@@ -69,67 +68,49 @@ class Operator:
         self._reconciler.forget(gone.uid)
         self._metrics.objects.set(len(self._loops))
 
-    def child_seen(self, body: JsonObject) -> None:
-        """Something with our label was listed, added or changed."""
-        if (uid := self._observed.put_child(body)) is not None:
-            self._loops.wake(uid)
-
-    def child_gone(self, gone: Identity) -> None:
-        """Something with our label was deleted."""
-        if (uid := self._observed.drop_child(gone)) is not None:
-            self._loops.wake(uid)
-
-    def node_seen(self, body: JsonObject) -> None:
-        """A node was listed, added or changed; most changes are heartbeats and concern nobody."""
+    def seen(self, body: JsonObject) -> None:
+        """A node, a pod or something with our label was listed, added or changed."""
         try:
-            changed = self._nodes.set_node(body)
+            match body["kind"]:
+                case "Node":
+                    if self._nodes.set_node(body):  # most changes are heartbeats and concern nobody
+                        self._settle(nodes_changed=True)
+                case "Pod":
+                    if self._nodes.set_pod(body):
+                        self._settle()
+                    self._wake(self._observed.put_pod(body))
+                case _:
+                    self._wake(self._observed.put_child(body))
         except InventoryError as error:
             log.warning("%s", error)
-            return
-        if changed:
-            self._settle(nodes_changed=True)
 
-    def node_gone(self, name: str) -> None:
-        """A node was deleted."""
-        if self._nodes.remove_node(name):
-            self._settle(nodes_changed=True)
-
-    def pod_seen(self, body: JsonObject) -> None:
-        """A pod was listed, added or changed."""
-        try:
-            changed = self._nodes.set_pod(body)
-        except InventoryError as error:
-            log.warning("%s", error)
-            return
-        if changed:
-            self._settle()
-        if (uid := self._observed.put_pod(body)) is not None:
-            self._loops.wake(uid)
-
-    def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """A pod was deleted or has ended."""
-        if self._nodes.remove_pod(namespace, name, uid):
-            self._settle()
-        if (owner := self._observed.drop_pod(namespace, name)) is not None:
-            self._loops.wake(owner)
-
-    def known(self) -> set[Identity]:
-        """Return everything that is remembered: nodes, GPU pods, DeepSeekDeployments and their children."""
-        nodes = {node_identity(name) for name in self._nodes.node_names()}
-        pods = {Identity("Pod", namespace, name, uid) for namespace, name, uid in self._nodes.pod_names()}
-        return nodes | pods | self._observed.known()
-
-    def lost(self, gone: Identity) -> None:
-        """Something that was remembered exists no more, and no event told of it."""
+    def gone(self, gone: Identity) -> None:
+        """A node, a pod or something with our label was deleted."""
         match gone.kind:
             case "Node":
-                self.node_gone(gone.name)
+                if self._nodes.remove_node(gone.name):
+                    self._settle(nodes_changed=True)
             case "Pod":
-                self.pod_gone(gone.namespace, gone.name, gone.uid)
-            case kind if kind == KIND:
-                self.deployment_gone(gone)
+                if self._nodes.remove_pod(gone.namespace, gone.name, gone.uid):
+                    self._settle()
+                self._wake(self._observed.drop_pod(gone.namespace, gone.name))
             case _:
-                self.child_gone(gone)
+                self._wake(self._observed.drop_child(gone))
+
+    def known(self, kind: str, namespace: str | None) -> set[Identity]:
+        """Return what is remembered of a kind, in one namespace or (None) in all."""
+        match kind:
+            case "Node":
+                found = {node_identity(name) for name in self._nodes.node_names()}
+            case "Pod":
+                found = {Identity("Pod", space, name, uid) for space, name, uid in self._nodes.pod_names()}
+            case _:
+                found = {each for each in self._observed.known() if each.kind == kind}
+        return {each for each in found if namespace is None or each.namespace == namespace}
+
+    def _wake(self, uid: str | None) -> None:
+        if uid is not None:
+            self._loops.wake(uid)
 
     def _settle(self, *, nodes_changed: bool = False) -> None:
         """Let a burst of changes pass, then wake whoever they concern."""

@@ -74,6 +74,7 @@ class Reconciler:
         self._metrics = metrics
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
+        self._made: dict[str, tuple[int, AcceptedPlan, int | None]] = {}
         self._questions: OrderedDict[tuple[str, int], _Question] = OrderedDict()
         self._supplies: tuple[Inventory | None, dict[str, Supply]] = (None, {})
 
@@ -84,6 +85,7 @@ class Reconciler:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
         self._applier.forget(uid)
+        self._made.pop(uid, None)
         self._waiting.discard(uid)
         self._metrics.drop_plan(uid)
 
@@ -189,6 +191,9 @@ class Reconciler:
         workload, record = self._workload(body), self._plan_record(body)
         if situation.unsupported and workload is not None:
             return situation  # what runs stays as it is
+        inputs = (situation.generation, acceptance.accepted, decision.replicas)
+        if self._made.get(uid) == inputs and self._applier.is_settled(uid):
+            return situation
         try:
             manifests = desired(
                 deployment,
@@ -204,6 +209,7 @@ class Reconciler:
             return replace(situation, invalid=str(error))
         await self._applier.apply(uid, manifests)
         await self._applier.prune(uid, manifests)
+        self._made[uid] = inputs
         return situation
 
     async def _seed_scale(self, deployment: DeepSeekDeployment, decision: ReplicaDecision) -> None:

@@ -1,9 +1,7 @@
-"""The kopf wiring: which objects are watched, and whose loop each event wakes. No decisions here.
+"""The kopf wiring: DeepSeekDeployments are watched, and their loops woken. No decisions here.
 
 Only low-level event handlers are used: they add no finalizer and no annotation, so objects can be deleted while the
-operator is down. Nodes, pods and children are also listed once before the first event is taken, so that the first plan
-sees the whole cluster. kopf's indices would give that too, but its start-up then wakes every object for every other one
-(51 s of CPU for 1,000 objects and their children, against 3 s).
+operator is down. Nodes, pods and children are followed beside kopf (``follow.py``).
 """
 
 from __future__ import annotations
@@ -14,16 +12,12 @@ from typing import Any
 import kopf
 
 from deepseek_operator.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
-from deepseek_operator.cluster import RESOURCES, UNFINISHED_PODS
+from deepseek_operator.cluster import WATCH_SECONDS
 from deepseek_operator.handlers.observed import identity
 from deepseek_operator.handlers.operator import Operator
-from deepseek_operator.handlers.stock import CHILD_KINDS, OUR_CHILDREN
 from deepseek_operator.resources.names import FIELD_MANAGER
 
-WATCH_SERVER_SECONDS = 300
-"""The API server ends a watch after this time, and a dead connection is noticed at the latest then."""
-
-WATCH_CLIENT_SECONDS = 330
+WATCH_CLIENT_SECONDS = WATCH_SECONDS + 30
 """The client gives up a silent watch shortly after the server should have ended it."""
 
 
@@ -52,7 +46,6 @@ def build_registry(operator: Operator) -> kopf.OperatorRegistry:
     """Return the handlers that feed an operator."""
     registry = kopf.OperatorRegistry()
     _register_login(registry)
-    _register_inventory(registry, operator)
     _register_objects(registry, operator)
     return registry
 
@@ -62,16 +55,12 @@ def build_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.reporting_component = FIELD_MANAGER
     settings.posting.event_name_prefix = "deepseek-"
-    settings.watching.server_timeout = WATCH_SERVER_SECONDS
+    settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.client_timeout = WATCH_CLIENT_SECONDS
     settings.queueing.idle_timeout = WORKER_IDLE_SECONDS
     settings.queueing.exit_timeout = 1.0
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = NoDiffs()
-    for kind in CHILD_KINDS:
-        group, _, version = RESOURCES[kind].api_version.rpartition("/")
-        settings.watching.label_selectors[group, version, RESOURCES[kind].plural] = OUR_CHILDREN
-    settings.watching.field_selectors["", "v1", "pods"] = UNFINISHED_PODS
     return settings
 
 
@@ -81,25 +70,6 @@ def _register_login(registry: kopf.OperatorRegistry) -> None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-def _register_inventory(registry: kopf.OperatorRegistry, operator: Operator) -> None:
-    """Feed nodes and GPU pods into the inventory; whoever waits for GPUs is woken by the operator."""
-
-    @kopf.on.event("", "v1", "nodes", registry=registry)
-    async def node_event(event: kopf.RawEvent, **_: object) -> None:
-        if event["type"] == "DELETED":
-            operator.node_gone(event["object"]["metadata"]["name"])
-        else:
-            operator.node_seen(event["object"])
-
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def pod_event(event: kopf.RawEvent, **_: object) -> None:
-        if event["type"] == "DELETED":
-            gone = identity(event["object"], "Pod")
-            operator.pod_gone(gone.namespace, gone.name, gone.uid)
-        else:
-            operator.pod_seen(event["object"])
-
-
 def _register_objects(registry: kopf.OperatorRegistry, operator: Operator) -> None:
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def deployment_event(event: kopf.RawEvent, **_: object) -> None:
@@ -107,20 +77,6 @@ def _register_objects(registry: kopf.OperatorRegistry, operator: Operator) -> No
             operator.deployment_gone(identity(event["object"], KIND))
         else:
             operator.deployment_seen(event["object"])
-
-    for kind in CHILD_KINDS:
-        resource = RESOURCES[kind]
-        group, _, version = resource.api_version.rpartition("/")
-        _register_child(registry, operator, group, version, resource.plural)
-
-
-def _register_child(registry: kopf.OperatorRegistry, operator: Operator, group: str, version: str, plural: str) -> None:
-    @kopf.on.event(group, version, plural, registry=registry, id=plural)
-    async def child_event(event: kopf.RawEvent, **_: object) -> None:
-        if event["type"] == "DELETED":
-            operator.child_gone(identity(event["object"], event["object"]["kind"]))
-        else:
-            operator.child_seen(event["object"])
 
 
 async def turn(operator: Operator, seconds: float = 5.0) -> None:

@@ -41,7 +41,7 @@ class Work:
 
 def loops(work: Work, results: list[str] | None = None, *, resync_seconds: float = 3600) -> Loops:
     told: list[str] = [] if results is None else results
-    return Loops(work, resync_seconds=resync_seconds, max_parallel=4, on_result=told.append)
+    return Loops(work, resync_seconds=resync_seconds, max_parallel=4, settle_seconds=0, on_result=told.append)
 
 
 def test_a_started_object_gets_a_pass_and_rests() -> None:
