@@ -23,11 +23,28 @@ LONGEST_RETRY_SECONDS = 300.0
 SETTLE_SECONDS = 0.5
 """How long a burst of events about one object may settle: a starting workload sends about ten within a second."""
 
+PRESSED_WAITS = 60
+"""How often a pass lets urgent ones go first, half a minute in all; then its own object has waited long enough."""
+
 JITTER = 0.2
 """Share of a delay that is random, so that a thousand objects do not come back in the same moment."""
 
-Work = Callable[[str, bool], Awaitable[None]]
-"""Does one pass over the object with that key; True asks for everything, because nothing woke it for long."""
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a pass should know of its circumstances.
+
+    Args:
+        resync: nothing woke the object for long; everything should be done again.
+        pressed: many urgent passes wait; what can wait should be left to the next pass.
+    """
+
+    resync: bool = False
+    pressed: bool = False
+
+
+Work = Callable[[str, Turn], Awaitable[bool]]
+"""Does one pass over the object with that key; returns whether something was left to the next pass."""
 
 ResultObserver = Callable[[str], None]
 """Told ``ok``, ``cluster-error`` or ``bug`` after each pass."""
@@ -63,9 +80,16 @@ class Loops:
         self._work = work
         self._settle_seconds = settle_seconds
         self._resync_seconds = resync_seconds
+        self._max_parallel = max_parallel
         self._slots = asyncio.Semaphore(max_parallel)
         self._on_result = on_result
         self._loops: dict[str, _Loop] = {}
+        self._urgent = 0
+
+    @property
+    def pressed(self) -> bool:
+        """Whether more urgent passes are under way than may run at once; what can wait should wait."""
+        return self._urgent > self._max_parallel
 
     def __len__(self) -> int:
         return len(self._loops)
@@ -109,17 +133,35 @@ class Loops:
         failures = 0
         while True:
             resync = not await self._woken(loop)
-            if not loop.urgent and not resync:
-                await asyncio.sleep(self._settle_seconds)
+            if not loop.urgent:
+                await self._settle(loop)
             loop.woken.clear()
-            loop.urgent = False
-            async with self._slots:
-                failed = not await self._pass(key, resync)
+            failed = not await (self._urgent_pass(key, loop) if loop.urgent else self._slotted_pass(key, resync))
             failures = failures + 1 if failed else 0
             if failed:
                 # Events do not shorten the rest, or a storm of them would defeat it.
                 await asyncio.sleep(_jittered(retry_seconds(failures)))
                 loop.woken.set()
+
+    async def _settle(self, loop: _Loop) -> None:
+        """Let a burst of events about one object pass, and let urgent passes over others go first."""
+        waits = PRESSED_WAITS
+        await asyncio.sleep(self._settle_seconds)
+        while self.pressed and not loop.urgent and waits:
+            waits -= 1
+            await asyncio.sleep(self._settle_seconds)
+
+    async def _urgent_pass(self, key: str, loop: _Loop) -> bool:
+        loop.urgent = False
+        self._urgent += 1
+        try:
+            return await self._slotted_pass(key, resync=False)
+        finally:
+            self._urgent -= 1
+
+    async def _slotted_pass(self, key: str, resync: bool) -> bool:
+        async with self._slots:
+            return await self._pass(key, Turn(resync=resync, pressed=self.pressed))
 
     async def _woken(self, loop: _Loop) -> bool:
         """Wait until the loop is woken; False when the resync time has passed instead."""
@@ -130,10 +172,11 @@ class Loops:
             return False
         return True
 
-    async def _pass(self, key: str, resync: bool) -> bool:
+    async def _pass(self, key: str, turn: Turn) -> bool:
         """Do one pass; return whether it succeeded."""
         try:
-            await self._work(key, resync)
+            if await self._work(key, turn):
+                self.wake(key)
         except ClusterError as error:
             log.warning("%s: %s", key, error)
             self._on_result("cluster-error")

@@ -23,6 +23,7 @@ from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.handlers.apply import Applier
 from deepseek_operator.handlers.events import post_events
+from deepseek_operator.handlers.loops import Turn
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.situation import Situation, Workload
@@ -89,21 +90,26 @@ class Reconciler:
         self._waiting.discard(uid)
         self._metrics.drop_plan(uid)
 
-    async def reconcile(self, uid: str, from_scratch: bool) -> None:
+    async def reconcile(self, uid: str, turn: Turn) -> bool:
         """Do one pass over an object.
 
         Args:
             uid: of the DeepSeekDeployment.
-            from_scratch: apply every child, also those that the watches show unchanged.
+            turn: with ``resync`` every child is applied, also those that the watches show unchanged; with ``pressed``
+                a status that says no more than that children were made is left to the next pass.
+
+        Returns:
+            Whether the status was left to the next pass.
 
         Raises:
             ClusterError: a call failed; what could be done was done and told in the status.
         """
         body = self._observed.deployments.get(uid)
         if body is None or body["metadata"].get("deletionTimestamp"):
-            return
-        if from_scratch:
+            return False
+        if turn.resync:
             self._applier.forget(uid)
+            self._made.pop(uid, None)
         failure: ClusterError | None = None
         situation = await self._decide(body)
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
@@ -114,9 +120,12 @@ class Reconciler:
                 situation = replace(situation, failure=str(error))
         situation = self._look(body, situation)
         self._remember(uid, situation)
+        if turn.pressed and failure is None and _only_started(situation):
+            return True
         await self._write_status(body, situation)
         if failure is not None:
             raise failure
+        return False
 
     async def _decide(self, body: JsonObject) -> Situation:
         """Parse, plan and choose replicas; nothing is written."""
@@ -288,3 +297,15 @@ class Reconciler:
         if key not in known:
             known[key] = supply_for(deployment, inventory)
         return known[key]
+
+
+def _only_started(situation: Situation) -> bool:
+    """Return whether a status would say no more than that the children were made just now."""
+    return (
+        situation.acceptance is not None
+        and situation.acceptance.current
+        and not situation.invalid
+        and not situation.unsupported
+        and situation.workload is not None
+        and not situation.workload.status
+    )

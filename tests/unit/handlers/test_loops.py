@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from deepseek_operator.errors import ClusterError
-from deepseek_operator.handlers.loops import Loops, retry_seconds
+from deepseek_operator.handlers.loops import Loops, Turn, retry_seconds
 
 
 class Work:
@@ -23,7 +23,7 @@ class Work:
         self.gate.set()
         self.changed = asyncio.Condition()
 
-    async def __call__(self, key: str, resync: bool) -> None:
+    async def __call__(self, key: str, turn: Turn) -> bool:
         self.running[key] += 1
         self.overlapped |= self.running[key] > 1
         await self.gate.wait()
@@ -33,6 +33,7 @@ class Work:
             self.changed.notify_all()
         if key in self.errors:
             raise self.errors[key]
+        return False
 
     async def reached(self, key: str, passes: int) -> None:
         async with self.changed:
