@@ -128,7 +128,9 @@ def test_the_operator_does_its_main_job_with_its_own_rights(
         eventually(
             lambda: kubectl("get", "events", "--field-selector=involvedObject.kind=DeepSeekDeployment", "-oname")
         )
-        refused = [line for line in operator.page("/metrics").splitlines() if 'status="403"' in line]
+        # Namespaces of other tests may still be going away; nothing can be made there, whatever one's rights.
+        warnings = [line for line in operator.text().splitlines() if "being terminated" not in line]
+        refused = [line for line in warnings if " 403 " in line]
         assert refused == []
 
 
