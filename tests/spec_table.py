@@ -183,6 +183,11 @@ BROKEN_RULES: dict[str, tuple[Changes, str, str]] = {
         "spec.hardware.tolerations[0].key",
         "a toleration with operator Equal needs a key",
     ),
+    "a toleration that ends for a taint that drives nobody out": (
+        {"hardware.tolerations": [{"key": "spot", "value": "yes", "tolerationSeconds": 60}]},
+        "spec.hardware.tolerations[0].tolerationSeconds",
+        "tolerationSeconds needs effect NoExecute",
+    ),
     "a node label that cannot exist": (
         {"hardware.nodeSelector": {"not a label": "x"}},
         "spec.hardware.nodeSelector",
@@ -331,7 +336,7 @@ ACCEPTED: dict[str, Changes] = {
             "nodeSelector": {"topology.kubernetes.io/zone": "a", "pool": ""},
             "tolerations": [
                 {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-                {"key": "spot", "value": "true", "tolerationSeconds": 60},
+                {"key": "spot", "value": "true", "effect": "NoExecute", "tolerationSeconds": 60},
                 {"operator": "Exists"},
             ],
             "maxGpusTotal": 16,

@@ -57,6 +57,14 @@ class Toleration(ApiModel):
             message="a toleration with operator Equal needs a key",
             field="key",
         ),
+        Rule(
+            cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            holds=lambda toleration: (
+                toleration.toleration_seconds is None or toleration.effect is TaintEffect.NO_EXECUTE
+            ),
+            message="tolerationSeconds needs effect NoExecute",
+            field="tolerationSeconds",
+        ),
     )
 
     key: LabelKey | None = Field(default=None, description="Key of the taint. Default: every key.")
