@@ -15,7 +15,7 @@ from pathlib import Path
 from cluster.kubectl import Kubectl
 from cluster.polling import eventually
 
-LEASE_SECONDS = 3
+LEASE_SECONDS = 6
 """Short, so that a successor of a killed operator does not wait long."""
 
 _PORT = re.compile(r"metrics and health on port (\d+)")
