@@ -124,6 +124,8 @@ def test_the_page_shows_metrics_and_health(operator: OperatorProcess, kubectl: K
     assert operator.page("/healthz") == "ok\n"
     assert operator.metric("deepseek_operator_leading") == 1
     assert operator.metric("deepseek_operator_deployments") == 1
+    passes = operator.metric('deepseek_operator_reconciles_total{result="ok"}')
+    assert 1 <= passes <= operator.metric("deepseek_operator_reconcile_seconds_count")
     gpu = status(kubectl, "small")["plan"]["gpu"]
     assert operator.metric(f'deepseek_operator_planned_gpus{{gpu="{gpu}"}}') == 1
     assert operator.metric('deepseek_operator_reconciles_total{result="bug"}') == 0

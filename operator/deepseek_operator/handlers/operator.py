@@ -11,7 +11,7 @@ from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.endpoints import Heartbeat
-from deepseek_operator.handlers.loops import Loops
+from deepseek_operator.handlers.loops import Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.reconcile import Reconciler
@@ -40,13 +40,18 @@ class Operator:
         self._observed = Observed()
         self._reconciler = Reconciler(cluster, self._observed, self._nodes, Planning(metrics), metrics)
         self._loops = Loops(
-            self._reconciler.reconcile,
+            self._reconcile,
             resync_seconds=settings.resync_seconds,
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
+
+    async def _reconcile(self, uid: str, turn: Turn) -> bool:
+        """Do one timed pass over an object."""
+        with self._metrics.reconcile_seconds.time():
+            return await self._reconciler.reconcile(uid, turn)
 
     async def close(self) -> None:
         """End all loops."""
