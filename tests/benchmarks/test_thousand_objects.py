@@ -187,7 +187,8 @@ async def all_at_once(cluster: Cluster, operator: Operator) -> list[tuple[str, s
     last_create = time.perf_counter()
 
     async def all_applied() -> bool:
-        return operator.writes().get("deployments", 0) >= OBJECTS + SINGLES
+        made = operator.writes()
+        return min(made.get(f"{kind.lower()}s", 0) for kind in KINDS) >= OBJECTS + SINGLES
 
     # The operator's own counter is asked, because listing a thousand objects ten times a second would be the load.
     await until(all_applied, pause=1.0)

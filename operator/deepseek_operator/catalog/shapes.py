@@ -50,8 +50,43 @@ class LatentAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompressedAttention:
+    """Attention over compressed states and a sliding window (V4, V4.1).
+
+    Args:
+        head_dim: width of a head and of the one key-value state that all heads share; the last ``qk_rope_head_dim``
+            elements carry the position.
+        o_groups: groups in which the output is projected down to ``o_lora_rank`` each before the last projection.
+        sliding_window: newest tokens that every layer sees uncompressed.
+        compress_ratios: tokens per compressed state of each decoder layer, first layer first; 0 for a layer with the
+            window alone.
+        kv_source_layers: layers that own a growing cache, which the layers after them share; empty when each
+            compressed layer has its own (V4).
+        index_source_layers: layers that own an indexer, likewise; empty when each layer of ratio 4 has one (V4).
+    """
+
+    num_heads: int
+    head_dim: int
+    qk_rope_head_dim: int
+    q_lora_rank: int
+    o_lora_rank: int
+    o_groups: int
+    sliding_window: int
+    compress_ratios: tuple[int, ...]
+    index_num_heads: int
+    index_head_dim: int
+    index_topk: int
+    kv_source_layers: tuple[int, ...] = ()
+    index_source_layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class MixtureOfExperts:
-    """Routed and shared experts of the layers after the first ``num_dense_layers``."""
+    """Routed and shared experts of the layers after the first ``num_dense_layers``.
+
+    ``num_hash_layers`` layers choose experts by a table over the vocabulary and have no correction bias;
+    ``stored_fp4`` experts are e2m1 with one 8-bit scale per 32 elements, whatever the other linear layers are.
+    """
 
     num_experts: int
     num_experts_per_token: int
@@ -59,6 +94,67 @@ class MixtureOfExperts:
     expert_intermediate_size: int
     num_dense_layers: int
     router_bias: bool = False
+    num_hash_layers: int = 0
+    stored_fp4: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engram:
+    """Look-up tables over n-grams of tokens that the engine keeps in host memory (V4.1).
+
+    Args:
+        layers: decoder layers that read a table.
+        num_embeddings: rows of each table, one entry per layer.
+        num_heads: hash heads.
+        head_dim: width of a row in elements.
+        max_ngram_size: longest n-gram in tokens.
+    """
+
+    layers: tuple[int, ...]
+    num_embeddings: tuple[int, ...]
+    num_heads: int
+    head_dim: int
+    max_ngram_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockDraft:
+    """A DSpark draft: layers that propose a block of tokens at once (V4-0731, V4.1).
+
+    ``num_experts`` and ``num_experts_per_token`` are the model's own unless the config says otherwise.
+    """
+
+    num_layers: int
+    target_layers: tuple[int, ...]
+    block_size: int
+    markov_rank: int
+    num_experts: int
+    num_experts_per_token: int
+
+
+class VisionTowerKind(StrEnum):
+    """Image encoders of the DeepSeek models."""
+
+    SIGLIP = "siglip"
+    SAM_CLIP = "sam-clip"
+    SAM_QWEN2 = "sam-qwen2"
+    DEEPSEEK_V4 = "deepseek-v4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionTower:
+    """Image encoder and projector, replicated or cut as the engine does; zeros where the kind has no such field."""
+
+    kind: VisionTowerKind
+    num_layers: int
+    hidden_size: int
+    intermediate_size: int
+    patch_size: int
+    projector: str = ""
+    projector_input: int = 0
+    num_heads: int = 0
+    downsample_ratio: int = 0
+    image_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +167,12 @@ class ModelShape:
         intermediate_size: width of a dense MLP.
         stored_precision: how matrix weights are stored.
         quantization_block: rows and columns that share one scale when ``stored_precision`` is FP8_BLOCK.
+        quantization_scale_bits: bits of such a scale: 32 (V3) or 8 (``ue8m0`` of V4).
         num_draft_layers: multi-token-prediction layers in the checkpoint (not loaded unless asked for).
+        block_draft: a DSpark draft in the checkpoint (not loaded unless asked for).
+        hyper_connection_streams: parallel residual streams (``hc_mult``); 0 for the usual single one.
+        engram: look-up tables in host memory.
+        vision: image encoder.
     """
 
     architecture: str
@@ -87,4 +188,9 @@ class ModelShape:
     mlp_bias: bool = False
     stored_precision: StoredPrecision = StoredPrecision.BFLOAT16
     quantization_block: tuple[int, int] | None = None
+    quantization_scale_bits: int = 32
     num_draft_layers: int = 0
+    block_draft: BlockDraft | None = None
+    hyper_connection_streams: int = 0
+    engram: Engram | None = None
+    vision: VisionTower | None = None

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import kopf
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from deepseek_operator.api.v1alpha1 import KIND
@@ -49,7 +50,7 @@ def run_operator(settings: Settings, *, verbose: bool = False) -> None:
         logging.getLogger("kopf").setLevel(logging.WARNING)
     if settings.kubeconfig is not None:
         os.environ["KUBECONFIG"] = settings.kubeconfig
-    asyncio.run(_run(settings))
+    uvloop.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:

@@ -119,9 +119,10 @@ class Reconciler:
                 failure = error
                 situation = replace(situation, failure=str(error))
         situation = self._look(body, situation)
-        self._remember(uid, situation)
         if turn.pressed and failure is None and _only_started(situation):
             return True
+        situation = replace(situation, fits=self._fits(situation))
+        self._remember(uid, situation)
         await self._write_status(body, situation)
         if failure is not None:
             raise failure
@@ -229,18 +230,18 @@ class Reconciler:
             await self._cluster.scale(KIND, metadata.namespace, metadata.name, decision.replicas)
 
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
-        """Add what runs and whether the rest has room."""
+        """Add what runs."""
         metadata = body["metadata"]
         child = self._workload(body)
         pods = tuple(self._observed.pods(metadata["namespace"], metadata["name"]))
         workload = Workload(generation=child.generation, status=child.status) if child else None
-        situation = replace(situation, workload=workload, pods=pods)
-        placed = sum(1 for pod in pods if pod.node and not pod.deleting)
-        if situation.decision is None or placed >= situation.wanted_replicas:
-            return situation
-        return replace(situation, fits=self._fits(situation))
+        return replace(situation, workload=workload, pods=pods)
 
     def _fits(self, situation: Situation) -> FitsNow | None:
+        """Return whether the replicas that no node has yet have room; None when there are none."""
+        placed = sum(1 for pod in situation.pods if pod.node and not pod.deleting)
+        if situation.decision is None or placed >= situation.wanted_replicas:
+            return None
         deployment, acceptance = situation.deployment, situation.acceptance
         if deployment is None or acceptance is None or acceptance.accepted is None:
             return None
