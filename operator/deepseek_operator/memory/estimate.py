@@ -9,6 +9,7 @@ from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in,
 from deepseek_operator.memory.overhead import (
     ReleaseOverheads,
     activations,
+    corrected,
     cuda_graph_bytes,
     release_overheads,
 )
@@ -51,6 +52,7 @@ class MemoryEstimate:
         longest_context_tokens: longest single request that fits (0 when nothing fits).
         fits: whether one request of ``max_model_len`` fits.
         limit: when it does not fit, one sentence with the numbers; else empty.
+        overhead_correction_bytes: what was added to the release's overheads on each rank, as told by the caller.
     """
 
     parallelism: Parallelism
@@ -62,6 +64,7 @@ class MemoryEstimate:
     longest_context_tokens: int
     fits: bool
     limit: str
+    overhead_correction_bytes: int = 0
 
     @property
     def worst_rank(self) -> RankMemory:
@@ -85,6 +88,7 @@ class _Question:
     law: KvCacheLaw
     release: ReleaseOverheads
     weights: tuple[StageWeights, ...]
+    overhead_correction_bytes: int
 
     @property
     def token_layer_bytes(self) -> int:
@@ -140,9 +144,12 @@ class _Question:
         active = activations(self.shape, self.parallelism, weights.stage, settings, self.release).total_bytes
         non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
         graphs = cuda_graph_bytes(weights.stage, settings, self.release)
-        taken = weights.total_bytes + active + non_torch
         if self.release.cuda_graphs_inside_budget:
-            taken += graphs
+            active, non_torch, graphs = corrected(self.overhead_correction_bytes, active, non_torch, graphs)
+            taken = weights.total_bytes + active + non_torch + graphs
+        else:
+            active, non_torch = corrected(self.overhead_correction_bytes, active, non_torch)
+            taken = weights.total_bytes + active + non_torch
         return RankMemory(
             stage=weights.stage.index,
             total_bytes=self.total_memory_bytes,
@@ -161,6 +168,8 @@ def estimate(
     settings: EngineSettings,
     total_memory_bytes: int,
     compute_capability: tuple[int, int] | None = None,
+    *,
+    overhead_correction_bytes: int = 0,
 ) -> MemoryEstimate:
     """Return the memory of one replica: budget = total x utilization; KV = budget - weights - overheads.
 
@@ -170,6 +179,8 @@ def estimate(
         settings: what the engine is told.
         total_memory_bytes: memory of one GPU as the driver reports it to the engine, above 0.
         compute_capability: of the GPU; None assumes Hopper. It matters for V3.2 with an FP8 cache only.
+        overhead_correction_bytes: added to the overheads of every rank, below 0 to lessen them (to no less than
+            nothing): what a started engine took beside what its release was known to take.
 
     Returns:
         the estimate; ``fits`` is False, with the reason in ``limit``, when one request of ``max_model_len`` does
@@ -190,6 +201,7 @@ def estimate(
         law=kv_cache_law(shape, compute_capability),
         release=release_overheads(settings.release),
         weights=stage_weights(shape, parallelism, linear_format(settings.quantization)),
+        overhead_correction_bytes=overhead_correction_bytes,
     )
     ranks = question.ranks(settings.max_model_len)
     blocks, _ = question.fewest_blocks(ranks)
@@ -206,6 +218,7 @@ def estimate(
         longest_context_tokens=longest,
         fits=not limit,
         limit=limit,
+        overhead_correction_bytes=overhead_correction_bytes,
     )
 
 

@@ -157,6 +157,23 @@ def cuda_graph_bytes(stage: Stage, settings: EngineSettings, release: ReleaseOve
     return release.graph_base_bytes + per_layer * capture_sizes(settings.max_num_seqs) // release.graph_reference_sizes
 
 
+def corrected(correction_bytes: int, *parts: int) -> tuple[int, ...]:
+    """Return parts of the overhead with a measured difference put on the first, or taken from the first that have it.
+
+    Args:
+        correction_bytes: measured less estimated; what is taken away ends at nothing.
+        parts: bytes, the least certain part first.
+
+    >>> corrected(5, 10, 20), corrected(-15, 10, 20), corrected(-99, 10, 20)
+    ((15, 20), (0, 15), (0, 0))
+    """
+    left, made = correction_bytes, []
+    for part in parts:
+        made.append(max(0, part + left))
+        left = min(0, part + left)
+    return tuple(made)
+
+
 @lru_cache(maxsize=256)
 def capture_sizes(max_num_seqs: int) -> int:
     """Return how many batch sizes the engine captures, from the catalogue's rule.

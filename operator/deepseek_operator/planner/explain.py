@@ -78,7 +78,18 @@ def _why_it_fits(request: PlanRequest, best: Choice) -> str:
     return (
         f"Each GPU may use {format_gib(rank.budget_bytes)} ({utilization} % of {format_gib(rank.total_bytes)}): "
         f"{format_gib(rank.weights_bytes)} for weights, {format_gib(overhead)} for activations and overhead, "
-        f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}"
+        f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}{_what_was_measured(best)}"
+    )
+
+
+def _what_was_measured(best: Choice) -> str:
+    correction = best.estimate.overhead_correction_bytes
+    if not correction:
+        return ""
+    more_or_less = "more" if correction > 0 else "less"
+    return (
+        f" The overhead is {format_gib(abs(correction))} {more_or_less} than known of the engine release, as an engine "
+        "that runs this model on the same GPUs reported."
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.planner.measurement import Measurement
 
 
 class Quality(StrEnum):
@@ -96,11 +97,13 @@ class GpuPool:
         usable_memory_bytes: memory per GPU that the engine will see (the label wins over the catalogue).
         nodes_by_gpu_count: schedulable nodes by their number of physical GPUs,
             as sorted pairs (GPUs per node, nodes).
+        measurements: what engines of the asked model reported on this product; they correct the estimate.
     """
 
     gpu: Gpu
     usable_memory_bytes: int
     nodes_by_gpu_count: tuple[tuple[int, int], ...]
+    measurements: tuple[Measurement, ...] = ()
 
     @property
     def largest_node(self) -> int:

@@ -12,6 +12,7 @@ from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.performance.roofline import matrix_tflops, predict
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import batch_limit
+from deepseek_operator.planner.measurement import overhead_correction_bytes
 from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.units import ceil_div
 
@@ -97,6 +98,9 @@ def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettin
         settings,
         candidate.pool.usable_memory_bytes,
         candidate.pool.gpu.compute_capability,
+        overhead_correction_bytes=overhead_correction_bytes(
+            candidate.pool.measurements, request.model, candidate.split, settings, candidate.pool.gpu.compute_capability
+        ),
     )
 
 
