@@ -18,6 +18,8 @@ BASES = [
     "deepseek-ai/deepseek-moe-16b-chat",
     "deepseek-ai/DeepSeek-V2-Lite",
     "deepseek-ai/DeepSeek-V3.2",
+    "deepseek-ai/deepseek-vl2-tiny",
+    "deepseek-ai/DeepSeek-OCR",
 ]
 FIELDS = sorted({field for name in BASES for field in models.model(name).config})
 WORDS = st.text("abfptz018_-", max_size=8)

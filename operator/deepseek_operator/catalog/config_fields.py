@@ -31,11 +31,13 @@ class ConfigFields:
     """Typed access to the fields of one model config.
 
     Args:
-        config: the parsed ``config.json``; it is not changed.
+        config: the parsed ``config.json``, or an object inside it; it is not changed.
+        path: where that object lies, such as ``vision_config.``, for refusals.
     """
 
-    def __init__(self, config: Mapping[str, object]) -> None:
+    def __init__(self, config: Mapping[str, object], path: str = "") -> None:
         self._config = config
+        self._path = path
 
     def has(self, name: str) -> bool:
         """Return whether the field is present and not null."""
@@ -49,9 +51,9 @@ class ConfigFields:
             expected: what should stand there, as a noun phrase.
         """
         if name not in self._config:
-            return UnsupportedModelError(f"model config field {name} is missing; expected {expected}")
+            return UnsupportedModelError(f"model config field {self._path}{name} is missing; expected {expected}")
         found = shortened(_described(self._config[name]))
-        return UnsupportedModelError(f"model config field {name} is {found}; expected {expected}")
+        return UnsupportedModelError(f"model config field {self._path}{name} is {found}; expected {expected}")
 
     def integer(self, name: str, *, smallest: int = 1) -> int:
         """Return a whole number within plausible limits.
@@ -105,6 +107,11 @@ class ConfigFields:
         if not isinstance(value, Mapping):
             raise self.refuse(name, "an object")
         return value
+
+    def nested(self, name: str) -> ConfigFields | None:
+        """Return typed access to a nested object, or None where the field is missing or null."""
+        value = self.mapping(name)
+        return None if value is None else ConfigFields(value, f"{self._path}{name}.")
 
     def single_text_of_list(self, name: str) -> str:
         """Return the only string of a list field such as ``architectures``."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.catalog.config_fields import ConfigFields
+from deepseek_operator.catalog.config_vision import VISION_ARCHITECTURES, vision_language_shape
 from deepseek_operator.catalog.shapes import (
     GroupedQueryAttention,
     LatentAttention,
@@ -57,6 +58,13 @@ def shape_from_config(config: Mapping[str, object]) -> ModelShape:
     """
     fields = ConfigFields(config)
     architecture = fields.single_text_of_list("architectures")
+    if architecture in VISION_ARCHITECTURES:
+        return vision_language_shape(config, architecture, _language_shape)
+    return _language_shape(fields)
+
+
+def _language_shape(fields: ConfigFields) -> ModelShape:
+    architecture = fields.single_text_of_list("architectures")
     reader = _READERS.get(architecture)
     if reader is None:
         raise UnsupportedModelError(
@@ -86,7 +94,7 @@ def shape_from_config(config: Mapping[str, object]) -> ModelShape:
 
 def supported_architectures() -> tuple[str, ...]:
     """Return the class names that can be planned, sorted."""
-    return tuple(sorted(_READERS))
+    return tuple(sorted((*_READERS, *VISION_ARCHITECTURES)))
 
 
 def _stored_precision(fields: ConfigFields) -> tuple[StoredPrecision, tuple[int, int] | None]:
@@ -189,6 +197,25 @@ def _latent_attention(fields: ConfigFields) -> LatentAttention:
     )
 
 
+def _v2_attention(fields: ConfigFields) -> GroupedQueryAttention | LatentAttention:
+    """Return plain heads for a V2 model whose latent head sizes are both 0 (VL2-tiny, OCR), else latent attention.
+
+    Source: vLLM 0.32 ``models/deepseek_v2.py`` l.1281 (``use_mha``) and ``DeepseekAttention``: no biases, a head is
+    ``hidden_size / num_attention_heads`` wide.
+    """
+    sizes = ("qk_nope_head_dim", "qk_rope_head_dim")
+    if not all(fields.has(name) and fields.integer(name, smallest=0) == 0 for name in sizes):
+        return _latent_attention(fields)
+    fields.must_be_off("attention_bias")
+    fields.must_be_off("use_mla")
+    num_heads = fields.integer("num_attention_heads")
+    num_kv_heads = fields.integer_or("num_key_value_heads", num_heads)
+    hidden_size = fields.integer("hidden_size")
+    if num_heads % num_kv_heads or hidden_size % num_heads:
+        raise fields.refuse("num_attention_heads", f"a divisor of hidden_size and a multiple of {num_kv_heads}")
+    return GroupedQueryAttention(num_heads=num_heads, num_kv_heads=num_kv_heads, head_dim=hidden_size // num_heads)
+
+
 def _indexed_latent_attention(fields: ConfigFields) -> LatentAttention:
     dense = _latent_attention(fields)
     if dense.q_lora_rank is None:
@@ -232,7 +259,7 @@ def _experts(fields: ConfigFields, reader: _Reader, num_layers: int) -> MixtureO
 
 _READERS: Mapping[str, _Reader] = {
     "DeepseekForCausalLM": _Reader(model_type="deepseek", attention=_llama_attention, has_experts=True),
-    "DeepseekV2ForCausalLM": _Reader(model_type="deepseek_v2", attention=_latent_attention, has_experts=True),
+    "DeepseekV2ForCausalLM": _Reader(model_type="deepseek_v2", attention=_v2_attention, has_experts=True),
     "DeepseekV32ForCausalLM": _Reader(
         model_type="deepseek_v32",
         attention=_indexed_latent_attention,

@@ -27,6 +27,8 @@ class Component(StrEnum):
     LM_HEAD = "lm_head"
     DRAFT_PROJECTION = "draft_projection"
     ROTARY_TABLE = "rotary_table"
+    VISION = "vision"
+    PROJECTOR = "projector"
 
 
 class Storage(StrEnum):

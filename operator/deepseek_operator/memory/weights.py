@@ -1,6 +1,6 @@
 """Weights: exact parameter counts per component, and the bytes that each pipeline stage's ranks hold.
 
-Families: Llama, Qwen2 and Qwen3 (dense), deepseek-moe-16b, DeepSeek V2, V3 and V3.2.
+Families: Llama, Qwen2 and Qwen3 (dense), deepseek-moe-16b, DeepSeek V2, V3 and V3.2, and VL2 and OCR around V2.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from deepseek_operator.memory.tensors import (
     WeightTensor,
     allocated_bytes,
 )
+from deepseek_operator.memory.vision_tensors import vision_tensors
 
 VOCABULARY_PADDING = 64
 """Rows to which vLLM pads embedding and output head before it cuts them.
@@ -148,6 +149,8 @@ def _stage_tensors(shape: ModelShape, stage: Stage) -> list[tuple[WeightTensor, 
         tensors.append((norm(shape.hidden_size), 1))
         if not shape.tie_word_embeddings:
             tensors.append((_head(shape), 1))
+    if shape.vision is not None:
+        tensors += vision_tensors(shape.vision, shape.hidden_size)
     return [(tensor, repeats) for tensor, repeats in tensors if repeats]
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.vision_tensors import cut_by_tensor_parallelism
 from deepseek_operator.memory.weights import VOCABULARY_PADDING
 from deepseek_operator.units import ceil_div
 
@@ -20,7 +21,8 @@ def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | No
             None follows the checkpoint.
 
     Source: vLLM 0.32: ``divide`` in ``distributed/utils.py`` for heads, vocabulary and MLP width; key-value heads are
-    split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``.
+    split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``. Image encoders are cut
+    with the language model (``mm_encoder_tp_mode`` ``weights``, the default).
 
     >>> from deepseek_operator.catalog.shapes import GroupedQueryAttention
     >>> shape = ModelShape(
@@ -76,7 +78,8 @@ def _tensor_violation(
         if width % tensor or (tensor > 1 and (width // tensor) % block):
             unit = f" in blocks of {block}" if block > 1 else ""
             return f"does not divide the {name} width of {width:,}{unit}"
-    return ""
+    count, of_what = cut_by_tensor_parallelism(shape.vision)
+    return f"does not divide the {count:,} {of_what} of the image encoder" if count % tensor else ""
 
 
 def _cut_widths(shape: ModelShape, split: Parallelism) -> list[tuple[str, int]]:

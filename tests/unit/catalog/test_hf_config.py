@@ -156,9 +156,12 @@ def test_router_bias(name: str, method: object, want: bool):
 def test_covered_architectures():
     assert supported_architectures() == (
         "DeepseekForCausalLM",
+        "DeepseekOCR2ForCausalLM",
+        "DeepseekOCRForCausalLM",
         "DeepseekV2ForCausalLM",
         "DeepseekV32ForCausalLM",
         "DeepseekV3ForCausalLM",
+        "DeepseekVLV2ForCausalLM",
         "LlamaForCausalLM",
         "Qwen2ForCausalLM",
         "Qwen3ForCausalLM",

@@ -13,8 +13,6 @@ from deepseek_operator.catalog.shapes import (
 from deepseek_operator.errors import UnknownModelError, UnsupportedModelError
 
 NOT_PLANNED = {
-    "deepseek-ai/DeepSeek-OCR",
-    "deepseek-ai/DeepSeek-OCR-2",
     "deepseek-ai/DeepSeek-V4-Flash",
     "deepseek-ai/DeepSeek-V4-Flash-0731",
     "deepseek-ai/DeepSeek-V4-Flash-Base",
@@ -25,9 +23,6 @@ NOT_PLANNED = {
     "deepseek-ai/DeepSeek-V4-Pro-Base",
     "deepseek-ai/DeepSeek-V4-Pro-DSpark",
     "deepseek-ai/DeepSeek-V4.1-Flash",
-    "deepseek-ai/deepseek-vl2",
-    "deepseek-ai/deepseek-vl2-small",
-    "deepseek-ai/deepseek-vl2-tiny",
 }
 
 

@@ -33,6 +33,13 @@ from planner_values import CHAT_67B, R1
             "expert parallelism needs a mixture of experts, and this model is dense; set expert to false",
             id="a dense model has no experts to spread",
         ),
+        pytest.param(
+            "deepseek-ai/deepseek-vl2",
+            Parallelism(tensor=32),
+            "TP 32 does not divide the 4,304 MLP rows of the image encoder; use 1, 2, 4, 8 or 16",
+            id="the image encoder is cut with the language model",
+        ),
+        pytest.param("deepseek-ai/DeepSeek-OCR", Parallelism(tensor=2), "", id="10 and 16 heads over 2"),
         pytest.param(R1, Parallelism(tensor=16), "", id="2,048 over 16 is one FP8 block of 128"),
         pytest.param(
             R1,
