@@ -22,10 +22,20 @@ _STORED_FORMATS = {
     StoredPrecision.FLOAT16: frozenset({"fp16"}),
     StoredPrecision.FLOAT32: frozenset({"bf16", "fp16"}),
     StoredPrecision.FP8_BLOCK: frozenset({"fp8-w8a8", "fp8-w8a16"}),
+    StoredPrecision.FP8: frozenset({"fp8-w8a8", "fp8-w8a16"}),
+    StoredPrecision.MXFP8: frozenset({"mxfp8-w8a8"}),
+    StoredPrecision.INT8: frozenset({"int8-w8a8"}),
+    StoredPrecision.AWQ: frozenset({"awq"}),
+    StoredPrecision.GPTQ: frozenset({"gptq"}),
+    StoredPrecision.NVFP4: frozenset({"nvfp4-w4a4", "nvfp4-w4a16"}),
+    StoredPrecision.MXFP4: frozenset({"mxfp4-w4a16"}),
+    StoredPrecision.BITSANDBYTES: frozenset({"bitsandbytes"}),
+    StoredPrecision.SPARSE_24: frozenset({"sparse-24"}),
 }
 """Formats of which a GPU needs one to run a checkpoint as stored (float32 is loaded in half precision).
 
 Source: vLLM 0.32.0; an FP8 block checkpoint falls to the weight-only Marlin kernel before compute capability 8.9.
+bitsandbytes and 2:4 sparse checkpoints run on none: 0.32 has moved the one to a plugin and dropped the other.
 """
 
 

@@ -8,14 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deepseek_operator.catalog.linear_formats import FormatException, LinearFormat
+
 
 class StoredPrecision(StrEnum):
-    """How the checkpoint stores the weights that quantization may touch."""
+    """How the checkpoint stores the weights that quantization may touch; which kernels run it follows from this."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
     FP8_BLOCK = "fp8-block"
+    FP8 = "fp8"
+    """One scale per matrix or per output channel."""
+    MXFP8 = "mxfp8"
+    INT8 = "int8"
+    AWQ = "awq"
+    GPTQ = "gptq"
+    """Also the weight-only integers of compressed-tensors, which the same kernels run."""
+    NVFP4 = "nvfp4"
+    MXFP4 = "mxfp4"
+    BITSANDBYTES = "bitsandbytes"
+    SPARSE_24 = "sparse-24"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +181,8 @@ class ModelShape:
         stored_precision: how matrix weights are stored.
         quantization_block: rows and columns that share one scale when ``stored_precision`` is FP8_BLOCK.
         quantization_scale_bits: bits of such a scale: 32 (V3) or 8 (``ue8m0`` of V4).
+        stored_linear: how linear layers are stored; None follows from ``stored_precision``.
+        format_exceptions: modules that the checkpoint stores in another way, such as those it left unquantized.
         num_draft_layers: multi-token-prediction layers in the checkpoint (not loaded unless asked for).
         block_draft: a DSpark draft in the checkpoint (not loaded unless asked for).
         hyper_connection_streams: parallel residual streams (``hc_mult``); 0 for the usual single one.
@@ -189,6 +204,8 @@ class ModelShape:
     stored_precision: StoredPrecision = StoredPrecision.BFLOAT16
     quantization_block: tuple[int, int] | None = None
     quantization_scale_bits: int = 32
+    stored_linear: LinearFormat | None = None
+    format_exceptions: tuple[FormatException, ...] = ()
     num_draft_layers: int = 0
     block_draft: BlockDraft | None = None
     hyper_connection_streams: int = 0

@@ -25,13 +25,20 @@ def _grouped_query(attention: GroupedQueryAttention, hidden_size: int) -> tuple[
     query, key_value = attention.num_heads * width, attention.num_kv_heads * width
     qkv_parts = ((query, width), (key_value, width), (key_value, width))
     tensors = [
-        WeightTensor(component=Component.ATTENTION, row_parts=qkv_parts, columns=hidden_size, axis=Axis.ROWS),
+        WeightTensor(
+            component=Component.ATTENTION,
+            row_parts=qkv_parts,
+            columns=hidden_size,
+            axis=Axis.ROWS,
+            module="self_attn.qkv_proj",
+        ),
         WeightTensor(
             component=Component.ATTENTION,
             row_parts=((hidden_size, 1),),
             columns=query,
             column_unit=width,
             axis=Axis.COLUMNS,
+            module="self_attn.o_proj",
         ),
     ]
     if attention.bias:
@@ -60,17 +67,21 @@ def _latent(attention: LatentAttention, hidden_size: int) -> tuple[WeightTensor,
     up_rows = ((attention.num_heads * up_head, up_head),)
     compressed = (latent + attention.qk_rope_head_dim, 1)
 
-    def linear(rows: tuple[tuple[int, int], ...], columns: int, axis: Axis) -> WeightTensor:
-        return WeightTensor(component=Component.ATTENTION, row_parts=rows, columns=columns, axis=axis)
+    def linear(name: str, rows: tuple[tuple[int, int], ...], columns: int, axis: Axis) -> WeightTensor:
+        module = f"self_attn.{name}"
+        return WeightTensor(component=Component.ATTENTION, row_parts=rows, columns=columns, axis=axis, module=module)
 
     norms: tuple[WeightTensor, ...]
     if attention.q_lora_rank is None:
-        projections = (linear(query_rows, hidden_size, Axis.ROWS), linear((compressed,), hidden_size, Axis.NONE))
+        projections = (
+            linear("q_proj", query_rows, hidden_size, Axis.ROWS),
+            linear("kv_a_proj_with_mqa", (compressed,), hidden_size, Axis.NONE),
+        )
         norms = (norm(latent),)
     else:
         projections = (
-            linear(((attention.q_lora_rank, 1), compressed), hidden_size, Axis.NONE),
-            linear(query_rows, attention.q_lora_rank, Axis.ROWS),
+            linear("fused_qkv_a_proj", ((attention.q_lora_rank, 1), compressed), hidden_size, Axis.NONE),
+            linear("q_b_proj", query_rows, attention.q_lora_rank, Axis.ROWS),
         )
         norms = (norm(attention.q_lora_rank), norm(latent))
     output = WeightTensor(
@@ -79,6 +90,7 @@ def _latent(attention: LatentAttention, hidden_size: int) -> tuple[WeightTensor,
         columns=attention.num_heads * attention.v_head_dim,
         column_unit=attention.v_head_dim,
         axis=Axis.COLUMNS,
+        module="self_attn.o_proj",
     )
     absorbed = tuple(
         WeightTensor(
@@ -91,19 +103,21 @@ def _latent(attention: LatentAttention, hidden_size: int) -> tuple[WeightTensor,
         )
         for head in (attention.qk_nope_head_dim, attention.v_head_dim)
     )
-    return (*projections, linear(up_rows, latent, Axis.ROWS), output, *norms, *absorbed)
+    return (*projections, linear("kv_b_proj", up_rows, latent, Axis.ROWS), output, *norms, *absorbed)
 
 
 def _indexer(attention: LatentAttention, hidden_size: int) -> tuple[WeightTensor, ...]:
     """The lightning indexer of V3.2; every tensor is replicated (vLLM ``models/deepseek_v2.py`` ``Indexer``)."""
     query_columns = attention.q_lora_rank or hidden_size
 
-    def tensor(rows: int, columns: int, storage: Storage = Storage.LINEAR) -> WeightTensor:
-        return WeightTensor(component=Component.INDEXER, row_parts=((rows, 1),), columns=columns, storage=storage)
+    def tensor(rows: int, columns: int, storage: Storage = Storage.LINEAR, module: str = "") -> WeightTensor:
+        return WeightTensor(
+            component=Component.INDEXER, row_parts=((rows, 1),), columns=columns, storage=storage, module=module
+        )
 
     return (
-        tensor(attention.index_num_heads * attention.index_head_dim, query_columns),
-        tensor(attention.index_head_dim, hidden_size),
+        tensor(attention.index_num_heads * attention.index_head_dim, query_columns, module="self_attn.indexer.wq_b"),
+        tensor(attention.index_head_dim, hidden_size, module="self_attn.indexer.wk"),
         tensor(attention.index_num_heads, hidden_size, Storage.MODEL),
         tensor(2 * attention.index_head_dim, 1, Storage.FLOAT32),
     )

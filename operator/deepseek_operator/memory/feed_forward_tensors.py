@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from deepseek_operator.catalog.linear_modules import EXPERTS
 from deepseek_operator.catalog.shapes import MixtureOfExperts
 from deepseek_operator.memory.tensors import Axis, Component, Group, Storage, WeightTensor
 
 
 def dense_mlp_tensors(hidden_size: int, intermediate_size: int, bias: bool) -> tuple[WeightTensor, ...]:
     """Return gate and up (one fused tensor) and down projection of a dense MLP."""
-    weights = _gated(Component.DENSE_MLP, hidden_size, intermediate_size, Group.TENSOR, copies=1)
+    names = ("mlp.gate_up_proj", "mlp.down_proj")
+    weights = _gated(Component.DENSE_MLP, names, hidden_size, intermediate_size, Group.TENSOR)
     if not bias:
         return weights
     up, down = (
@@ -35,7 +37,14 @@ def mixture_tensors(experts: MixtureOfExperts, hidden_size: int) -> tuple[Weight
     )
     tensors = [
         router,
-        *_gated(Component.ROUTED_EXPERTS, hidden_size, width, Group.ROUTED_EXPERTS, copies=experts.num_experts),
+        *_gated(
+            Component.ROUTED_EXPERTS,
+            (EXPERTS, EXPERTS),
+            hidden_size,
+            width,
+            Group.ROUTED_EXPERTS,
+            copies=experts.num_experts,
+        ),
     ]
     if experts.router_bias:
         tensors.append(
@@ -43,12 +52,18 @@ def mixture_tensors(experts: MixtureOfExperts, hidden_size: int) -> tuple[Weight
         )
     if experts.num_shared_experts:
         shared = experts.num_shared_experts * width
-        tensors.extend(_gated(Component.SHARED_EXPERTS, hidden_size, shared, Group.SHARED_EXPERTS, copies=1))
+        names = ("mlp.shared_experts.gate_up_proj", "mlp.shared_experts.down_proj")
+        tensors.extend(_gated(Component.SHARED_EXPERTS, names, hidden_size, shared, Group.SHARED_EXPERTS))
     return tuple(tensors)
 
 
 def _gated(
-    component: Component, hidden_size: int, intermediate_size: int, group: Group, copies: int
+    component: Component,
+    modules: tuple[str, str],
+    hidden_size: int,
+    intermediate_size: int,
+    group: Group,
+    copies: int = 1,
 ) -> tuple[WeightTensor, ...]:
     gate_and_up = WeightTensor(
         component=component,
@@ -57,6 +72,7 @@ def _gated(
         axis=Axis.ROWS,
         group=group,
         copies=copies,
+        module=modules[0],
     )
     down = WeightTensor(
         component=component,
@@ -65,5 +81,6 @@ def _gated(
         axis=Axis.COLUMNS,
         group=group,
         copies=copies,
+        module=modules[1],
     )
     return (gate_and_up, down)

@@ -16,11 +16,17 @@ class Stage:
     num_moe_layers: int
     is_first: bool
     is_last: bool
+    first_layer: int
 
     @property
     def num_layers(self) -> int:
         """All layers of the stage."""
         return self.num_dense_layers + self.num_moe_layers
+
+    @property
+    def layers(self) -> range:
+        """Indices of the stage's layers."""
+        return range(self.first_layer, self.first_layer + self.num_layers)
 
 
 def layers_per_stage(num_layers: int, pipeline: int) -> tuple[int, ...]:
@@ -53,6 +59,7 @@ def stages(shape: ModelShape, pipeline: int) -> tuple[Stage, ...]:
                 num_moe_layers=count - dense,
                 is_first=index == 0,
                 is_last=index == pipeline - 1,
+                first_layer=start,
             )
         )
         start += count

@@ -6,9 +6,11 @@ Values and arithmetic only; which matrices a model has lies in ``attention_tenso
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from deepseek_operator.catalog.linear_formats import SIXTEEN_BIT, Coverage
+from deepseek_operator.catalog.linear_formats import LinearFormat as LinearFormat
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.units import MIB, ceil_div
 
@@ -59,42 +61,6 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearFormat:
-    """Bytes of a quantizable matrix.
-
-    Args:
-        weight_bits: bits per element, 4-32.
-        group_rows: rows that share one scale; None means all of them.
-        group_columns: columns that share one scale; None means all of them.
-        scale_bits: bits of scale (and zero point) per group; 0 means that there are none.
-    """
-
-    weight_bits: int
-    group_rows: int | None = None
-    group_columns: int | None = None
-    scale_bits: int = 0
-
-    def weight_bytes(self, rows: int, columns: int) -> int:
-        """Return the bytes of the elements alone.
-
-        >>> LinearFormat(weight_bits=4).weight_bytes(4096, 4096)
-        8388608
-        """
-        return ceil_div(rows * columns * self.weight_bits, 8)
-
-    def scale_bytes(self, rows: int, columns: int) -> int:
-        """Return the bytes of the scales of one matrix; a group cut by the edge still has its own scale.
-
-        >>> LinearFormat(weight_bits=8, group_rows=128, group_columns=128, scale_bits=32).scale_bytes(576, 7168)
-        1120
-        """
-        if not self.scale_bits:
-            return 0
-        groups = ceil_div(rows, self.group_rows or rows) * ceil_div(columns, self.group_columns or columns)
-        return ceil_div(groups * self.scale_bits, 8)
-
-
-@dataclass(frozen=True, kw_only=True)
 class WeightTensor:
     """One allocation of the engine; matrices that it fuses are parts of one tensor.
 
@@ -105,6 +71,8 @@ class WeightTensor:
         copies: experts that lie side by side in the allocation.
         row_padding: rows are padded to a multiple of this before they are cut (vocabularies).
         derived: computed by the engine while loading and not stored in the checkpoint.
+        module: name of the engine's module within its layer, which a checkpoint may leave unquantized; see
+            ``catalog.linear_modules``. Empty for what is never quantized.
     """
 
     component: Component
@@ -117,6 +85,7 @@ class WeightTensor:
     copies: int = 1
     row_padding: int = 1
     derived: bool = False
+    module: str = ""
 
     @property
     def parameters(self) -> int:
@@ -165,8 +134,13 @@ class Slice:
     copies: int
     parts: tuple[tuple[int, int], ...]
 
-    def allocations(self, linear: LinearFormat) -> Iterator[int]:
-        """Yield the bytes of each allocation: the elements, and the scales when there are any."""
+    def allocations(self, linear: LinearFormat, *, in_checkpoint: bool = False) -> Iterator[int]:
+        """Yield the bytes of each allocation: the elements, the scales and whatever else lies beside them.
+
+        Args:
+            linear: format of the elements when the storage is ``LINEAR``.
+            in_checkpoint: whether to count what the checkpoint stores instead of what the engine keeps.
+        """
         if self.storage is not Storage.LINEAR:
             element = 4 if self.storage is Storage.FLOAT32 else 2
             yield self.copies * element * sum(rows * columns for rows, columns in self.parts)
@@ -174,6 +148,24 @@ class Slice:
         yield self.copies * sum(linear.weight_bytes(rows, columns) for rows, columns in self.parts)
         if scales := sum(linear.scale_bytes(rows, columns) for rows, columns in self.parts):
             yield self.copies * scales
+        for table in linear.side_tables:
+            if table.stored if in_checkpoint else table.loaded:
+                yield self.copies * sum(table.table_bytes(rows, columns) for rows, columns in self.parts)
+
+
+def covered(tensor: WeightTensor, linear: LinearFormat) -> tuple[WeightTensor, LinearFormat]:
+    """Return the tensor with the format that it has when linear layers have ``linear``.
+
+    >>> head = WeightTensor(component=Component.LM_HEAD, row_parts=((64, 1),), storage=Storage.MODEL)
+    >>> covered(head, LinearFormat(weight_bits=4, covers=Coverage.VOCABULARY))[0].storage
+    <Storage.LINEAR: 'linear'>
+    """
+    vocabulary = tensor.component in {Component.EMBEDDINGS, Component.LM_HEAD}
+    if linear.covers is Coverage.VOCABULARY and vocabulary:
+        return replace(tensor, storage=Storage.LINEAR), linear
+    if linear.covers is Coverage.ROUTED_EXPERTS and tensor.component is not Component.ROUTED_EXPERTS:
+        return tensor, SIXTEEN_BIT
+    return tensor, linear
 
 
 def allocated_bytes(requested_bytes: int) -> int:

@@ -15,17 +15,21 @@ from deepseek_operator.catalog.quantizations import (
     runs_on,
 )
 from deepseek_operator.catalog.shapes import LatentAttention, ModelShape, StoredPrecision
+from deepseek_operator.memory.weights import stored_format
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
 
 AUTO = "Auto"
 
-_STORED_BYTES = {
-    StoredPrecision.FLOAT32: 2.0,  # loaded in half precision
-    StoredPrecision.BFLOAT16: 2.0,
-    StoredPrecision.FLOAT16: 2.0,
-    StoredPrecision.FP8_BLOCK: 1.0,
+_UNQUANTIZED = frozenset({StoredPrecision.FLOAT32, StoredPrecision.BFLOAT16, StoredPrecision.FLOAT16})
+_ARITHMETIC = {
+    StoredPrecision.FP8_BLOCK: ("fp8-w8a8", 8),
+    StoredPrecision.FP8: ("fp8-w8a8", 8),
+    StoredPrecision.MXFP8: ("mxfp8-w8a8", 8),
+    StoredPrecision.INT8: ("int8-w8a8", 8),
+    StoredPrecision.NVFP4: ("nvfp4-w4a4", 4),
 }
+"""The format of a GPU whose matrix units multiply what a checkpoint stores, and its bits; the others are widened."""
 QUALITIES = tuple(Quality)
 """The quality classes, mildest first."""
 
@@ -105,14 +109,15 @@ def _rung(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
     order = [known.name for known in quantizations()].index(rung.name)
     common: dict[str, Any] = {"name": rung.name, "order": order}
     if rung.name == NATIVE:
-        in_fp8 = shape.stored_precision is StoredPrecision.FP8_BLOCK
-        weight_only = in_fp8 and "fp8-w8a8" not in gpu.formats
+        stored = shape.stored_precision
+        native_format, native_bits = _ARITHMETIC.get(stored, ("", 16))
+        has_units = native_format in gpu.formats
         return Rung(
             **common,
-            keeps_blocks=in_fp8,
-            weight_only=weight_only,
-            multiply_bits=8 if in_fp8 and not weight_only else 16,
-            bytes_per_parameter=_STORED_BYTES[shape.stored_precision],
+            keeps_blocks=stored is StoredPrecision.FP8_BLOCK,
+            weight_only=stored not in _UNQUANTIZED and not has_units,
+            multiply_bits=native_bits if has_units else 16,
+            bytes_per_parameter=float(stored_format(shape).bits_per_weight) / 8,
         )
     weight_only = not rung.native_formats & gpu.formats
     return Rung(

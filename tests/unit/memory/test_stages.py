@@ -21,8 +21,8 @@ def test_layers_per_stage(layers: int, pipeline: int, expected: tuple[int, ...])
 
 def test_dense_layers_lie_on_the_first_stage():
     assert stages(shape("deepseek-ai/DeepSeek-V3"), 2) == (
-        Stage(index=0, num_dense_layers=3, num_moe_layers=28, is_first=True, is_last=False),
-        Stage(index=1, num_dense_layers=0, num_moe_layers=30, is_first=False, is_last=True),
+        Stage(index=0, first_layer=0, num_dense_layers=3, num_moe_layers=28, is_first=True, is_last=False),
+        Stage(index=1, first_layer=31, num_dense_layers=0, num_moe_layers=30, is_first=False, is_last=True),
     )
 
 
