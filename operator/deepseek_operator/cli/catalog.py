@@ -14,7 +14,9 @@ from deepseek_operator.catalog import models as model_catalog
 from deepseek_operator.cli import output
 from deepseek_operator.units import format_gib
 
-app = typer.Typer(help="Show the facts that plans are made of, with their sources.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show the facts that plans are made of, with their sources.", no_args_is_help=True, add_completion=False
+)
 
 
 Row = Mapping[str, object]

@@ -6,44 +6,102 @@ Every error becomes one line on stderr and exit code 1; "no" as a sound answer i
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from deepseek_operator import __version__
-from deepseek_operator.cli import catalog, crd, estimate, inventory, plan, render, run, sandbox
 from deepseek_operator.cli.output import EXIT_ERROR
 from deepseek_operator.errors import DeepSeekOperatorError
+
+
+class LazyVerbs(TyperGroup):
+    """Loads a verb when it is asked for, so that none pays for the imports and options of the others."""
+
+    verbs: ClassVar[Mapping[str, str]] = {}
+    """Verbs in the order of the help; each is a module below ``cli`` and the name of what it offers there."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - handed on to typer as they come
+        super().__init__(**settings)
+        self.commands.update({verb: TyperCommand(verb) for verb in self.verbs})
+        self._loaded: set[str] = set()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - typer keeps the class to itself
+        """Return the verb's command, or None when there is no such verb."""
+        if cmd_name in self.verbs and cmd_name not in self._loaded:
+            self.commands[cmd_name] = _load(cmd_name, self.verbs[cmd_name])
+            self._loaded.add(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps the class to itself
+        """Return ``--help``, off unless given: to convert typer's own default, None, would load pydantic."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+
+def _load(verb: str, name: str) -> Any:  # noqa: ANN401 - typer keeps the class to itself
+    offered = getattr(importlib.import_module(f"deepseek_operator.cli.{verb}"), name)
+    if isinstance(offered, typer.Typer):
+        command: Any = get_command(offered)
+    else:
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(verb)(offered)
+        command = get_command(app)
+    command.name = verb
+    return command
+
+
+class PluginVerbs(LazyVerbs):
+    """Verbs of ``kubectl deepseek``."""
+
+    verbs = MappingProxyType(
+        {
+            "plan": "plan",
+            "render": "render",
+            "inventory": "inventory",
+            "estimate": "app",
+            "crd": "crd",
+            "catalog": "app",
+            "sandbox": "app",
+        }
+    )
+
+
+class OperatorVerbs(LazyVerbs):
+    """Verbs of ``deepseek-operator``."""
+
+    verbs = MappingProxyType({"run": "run"})
+
 
 plugin_app = typer.Typer(
     name="kubectl deepseek",
     help="Plan, render and estimate DeepSeek models on Kubernetes GPUs.",
+    cls=PluginVerbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-plugin_app.command("plan")(plan.plan)
-plugin_app.command("render")(render.render)
-plugin_app.command("inventory")(inventory.inventory)
-plugin_app.command("estimate")(estimate.estimate)
-plugin_app.command("crd")(crd.crd)
-plugin_app.add_typer(catalog.app, name="catalog")
-plugin_app.add_typer(sandbox.app, name="sandbox")
-
 operator_app = typer.Typer(
     name="deepseek-operator",
     help="The controller for DeepSeekDeployments.",
+    cls=OperatorVerbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-operator_app.command("run")(run.run)
 
 
 def _print_version(asked: bool) -> None:

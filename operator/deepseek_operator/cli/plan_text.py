@@ -111,25 +111,34 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _print_bars(console: Console, plan: Plan) -> None:
-    """One bar per GPU of a replica, at most eight: every GPU is shown as the one with the least room."""
-    parts = memory_parts(plan.memory)
-    cells = bar_cells(parts)
-    console.print()
-    for index in range(min(plan.gpus_per_replica, MOST_BARS)):
-        line = Text(f"GPU {index}  ")
-        for (_, symbol, style), count in zip(_PARTS, cells, strict=True):
-            line.append(("█" if console.is_terminal else symbol) * count, style=style)
-        line.append(f"  {format_gib(plan.memory.total_bytes)}")
-        console.print(line)
-    more = plan.gpus_per_replica - MOST_BARS
-    if more > 0:
-        console.print(f"and {more} more; every bar shows the GPU with the least room")
+def print_bar(console: Console, label: str, memory: RankMemory) -> None:
+    """Print the memory of one GPU as a bar."""
+    line = Text(f"{label}  ")
+    parts = memory_parts(memory)
+    for (_, symbol, style), count in zip(_PARTS, bar_cells(parts), strict=True):
+        line.append(("█" if console.is_terminal else symbol) * count, style=style)
+    line.append(f"  {format_gib(memory.total_bytes)}")
+    console.print(line)
+
+
+def print_legend(console: Console, memory: RankMemory) -> None:
+    """Print what the parts of a bar mean, with their sizes."""
     legend = Text("       ")
-    for (label, symbol, style), size in zip(_PARTS, parts, strict=True):
+    for (label, symbol, style), size in zip(_PARTS, memory_parts(memory), strict=True):
         legend.append("█" if console.is_terminal else symbol, style=style)
         legend.append(f" {label} {format_gib(size)}   ")
     console.print(legend)
+
+
+def _print_bars(console: Console, plan: Plan) -> None:
+    """One bar per GPU of a replica, at most eight: every GPU is shown as the one with the least room."""
+    console.print()
+    for index in range(min(plan.gpus_per_replica, MOST_BARS)):
+        print_bar(console, f"GPU {index}", plan.memory)
+    more = plan.gpus_per_replica - MOST_BARS
+    if more > 0:
+        console.print(f"and {more} more; every bar shows the GPU with the least room")
+    print_legend(console, plan.memory)
 
 
 def _print_sentences(console: Console, title: str, sentences: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ app = typer.Typer(
     name="sandbox",
     help="A real Kubernetes control plane with fake GPU nodes on this machine.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 MAX_COUNT = 9_999

@@ -93,7 +93,7 @@ def rungs(request: PlanRequest, gpu: Gpu) -> tuple[list[Rung], list[str]]:
     for rung in wanted:
         stored = request.model.stored_precision
         if runs_on(gpu, rung, stored):
-            found.append(_rung(rung, request.model, gpu))
+            found.append(rung_on(rung, request.model, gpu))
         else:
             formats = " or ".join(sorted(required_formats(rung, stored)))
             unavailable.append(f"{gpu.id} cannot run {rung.name} (it would need {formats})")
@@ -105,7 +105,8 @@ def _allowed(quality: Quality) -> list[Quantization]:
     return [rung for rung in quantizations() if Quality(rung.quality) in within and not rung.needs_checkpoint]
 
 
-def _rung(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
+def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
+    """Return how a product stores and multiplies a model in a precision that it can run."""
     order = [known.name for known in quantizations()].index(rung.name)
     common: dict[str, Any] = {"name": rung.name, "order": order}
     if rung.name == NATIVE:

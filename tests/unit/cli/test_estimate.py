@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner, Result
 
-from deepseek_operator.cli.estimate import estimate
-from deepseek_operator.cli.estimate_question import EstimateQuestion, answer, parse_question
-from deepseek_operator.errors import DeepSeekOperatorError, InvalidSpecError
+from deepseek_operator.cli.estimate import app
+from deepseek_operator.cli.estimate_answer import answer
+from deepseek_operator.cli.estimate_question import EstimateQuestion
+from deepseek_operator.errors import DeepSeekOperatorError
 
 LLM_67B = "deepseek-ai/deepseek-llm-67b-chat"
 R1 = "deepseek-ai/DeepSeek-R1"
@@ -29,8 +29,6 @@ LLAMA_8B_CONFIG = {
 
 
 def run(*arguments: str) -> Result:
-    app = typer.Typer()
-    app.command()(estimate)
     return CliRunner().invoke(app, arguments, catch_exceptions=True)
 
 
@@ -99,15 +97,15 @@ def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
 @pytest.mark.parametrize(
     ("question", "sentence"),
     [
-        pytest.param(EstimateQuestion(gpu=H100), "give either a model name or a config", id="no model"),
+        pytest.param(EstimateQuestion(gpu=H100), "give a model name (see `catalog models`) or a config", id="no model"),
         pytest.param(
             EstimateQuestion(model=R1, config="config.json", gpu=H100),
-            "give either a model name or a config",
+            "model and config contradict each other; give one of them",
             id="two models",
         ),
         pytest.param(
             EstimateQuestion(config="no\0path", gpu=H100),
-            "config: no\0path holds no JSON object; give a config.json",
+            "config: 'no\\x00path' is no path; give the model's config.json",
             id="an impossible path",
         ),
         pytest.param(
@@ -115,7 +113,7 @@ def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
         ),
         pytest.param(
             EstimateQuestion(model=R1, gpu_memory_bytes=0),
-            "gpu-memory-bytes: 0 is no positive number",
+            "gpu-memory-bytes: 0 is no positive number; write 1 or more",
             id="no memory at all",
         ),
         pytest.param(
@@ -140,7 +138,7 @@ def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
         ),
         pytest.param(
             EstimateQuestion(model=LLM_67B, gpu=H100, max_model_len=5000),
-            "max-model-len: 5,000 tokens are more than the model's 4,096",
+            "max-model-len: 5,000 tokens are more than the model's 4,096; write 4096 or less",
             id="more context than the model has",
         ),
         pytest.param(
@@ -163,50 +161,3 @@ def test_a_question_without_an_answer_is_refused_with_its_remedy(question: Estim
 def test_quantizations_are_understood_by_either_name(name: str, rung: str):
     found = answer(EstimateQuestion(model=LLM_67B, gpu=H100, tensor_parallel_size=4, quantization=name))
     assert found.memory.settings.quantization == rung
-
-
-def test_batch_answers_each_line_in_order(tmp_path: Path):
-    questions = [
-        {"model": LLM_67B, "gpu": H100, "tensorParallelSize": 4, "gpuMemoryUtilization": 0.9},
-        {"model": LLM_67B, "gpu": H100, "tensorParallelSize": 1},
-        {"model": "deepseek-ai/deepseek-llm-67b-chatt", "gpu": H100},
-        {"config": LLAMA_8B_CONFIG, "gpuMemoryBytes": 25_000_000_000, "enforceEager": True},
-    ]
-    batch = tmp_path / "questions.jsonl"
-    batch.write_text("\n".join(map(json.dumps, questions)) + "\n\nno json\n")
-    result = run("--batch", str(batch))
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert result.exit_code == 0
-    assert [content.get("fits") for content in answers] == [True, False, None, True, None]
-    assert answers[2]["error"].startswith("unknown model 'deepseek-ai/deepseek-llm-67b-chatt'; did you mean")
-    assert answers[3]["perRank"][0]["cudaGraphBytes"] == 0
-    assert answers[4] == {"error": "no JSON object: 'no json'"}
-
-
-def test_batch_takes_no_other_option(tmp_path: Path):
-    batch = tmp_path / "questions.jsonl"
-    batch.write_text("")
-    result = run("--batch", str(batch), "--model", R1)
-    assert result.exit_code == 2
-    assert "--batch takes every option from its lines" in result.output
-
-
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        pytest.param("[1]", "no JSON object: '[1]'", id="a list"),
-        pytest.param('{"modle": "x"}', "modle: unknown key; known are ", id="a misspelt key"),
-        pytest.param('{"maxModelLen": "4096"}', 'maxModelLen: "4096" has the wrong type', id="a text for a number"),
-        pytest.param('{"maxNumSeqs": true}', "maxNumSeqs: true has the wrong type", id="a boolean for a number"),
-        pytest.param('{"enforceEager": 1}', "enforceEager: 1 has the wrong type", id="a number for a boolean"),
-    ],
-)
-def test_a_wrong_line_is_refused(line: str, sentence: str):
-    with pytest.raises(InvalidSpecError) as refusal:
-        parse_question(line)
-    assert str(refusal.value).startswith(sentence)
-
-
-def test_whole_numbers_and_nulls_are_taken_where_they_belong():
-    question = parse_question('{"gpuMemoryUtilization": 1, "maxModelLen": null}')
-    assert (question.gpu_memory_utilization, question.max_model_len) == (1, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.cli import main, sandbox
-from deepseek_operator.cli.estimate import MAX_LINE_CHARACTERS, answer_lines
 from deepseek_operator.cli.files import read_deployments
 from deepseek_operator.errors import InvalidSpecError
 
@@ -123,11 +121,3 @@ def test_standard_input_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     with pytest.raises(InvalidSpecError, match="standard input is no UTF-8 text"):
         read_deployments("-")
-
-
-def test_a_batch_answers_an_endless_line_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    file = tmp_path / "questions.jsonl"
-    file.write_text("x" * (3 * MAX_LINE_CHARACTERS) + "\n" + "{}\n")
-    answer_lines(file)
-    errors = [json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()]
-    assert errors == ["the line is longer than 1,048,576 characters", "give either a model name or a config"]
