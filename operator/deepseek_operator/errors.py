@@ -9,7 +9,8 @@
     │   ├── UnknownModelError
     │   ├── UnknownGpuError
     │   ├── UnknownQuantizationError
-    │   └── UnknownEngineReleaseError
+    │   ├── UnknownEngineReleaseError
+    │   └── UnknownOptimizerError
     ├── UnsupportedModelError     a model config names an architecture or field that is not covered
     ├── InventoryError            a cluster snapshot cannot be read
     ├── SandboxError              the local control plane cannot be built, started or stopped
@@ -86,6 +87,10 @@ class UnknownQuantizationError(CatalogError):
 
 class UnknownEngineReleaseError(CatalogError):
     """No such engine release."""
+
+
+class UnknownOptimizerError(CatalogError):
+    """No such optimizer; the remedy is a name of the optimizer table."""
 
 
 class UnsupportedModelError(DeepSeekOperatorError):

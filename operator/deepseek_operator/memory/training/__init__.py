@@ -1,0 +1,1 @@
+"""Bytes of training and fine-tuning: formulas over the shape of a model. Knows no speed."""
