@@ -113,6 +113,59 @@ class ConfigFields:
         value = self.mapping(name)
         return None if value is None else ConfigFields(value, f"{self._path}{name}.")
 
+    def required_object(self, name: str) -> ConfigFields:
+        """Return typed access to a nested object; a missing one is refused."""
+        found = self.nested(name)
+        if found is None:
+            raise self.refuse(name, "an object")
+        return found
+
+    def nested_objects(self, name: str) -> list[ConfigFields]:
+        """Return the objects that a nested object holds, in its order."""
+        groups = self.required_object(name)
+        return [groups.required_object(key) for key in self.mapping(name) or ()]
+
+    def sequence(self, name: str) -> tuple[object, ...]:
+        """Return a list; empty where the field is missing or null."""
+        value = self._config.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.refuse(name, "a list")
+        return tuple(value)
+
+    def pair(self, name: str, largest: int = DEFAULT_LARGEST) -> tuple[int, int]:
+        """Return two whole numbers from 1 to ``largest``, such as the sides of a block."""
+        value = self._config.get(name)
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or any(not isinstance(side, int) or isinstance(side, bool) for side in value)
+            or not all(1 <= side <= largest for side in value)
+        ):
+            raise self.refuse(name, f"two whole numbers from 1 to {largest:,}, such as [128, 128]")
+        return value[0], value[1]
+
+    def choice(self, name: str, allowed: tuple[int, ...], default: int | None = None) -> int:
+        """Return a whole number that is one of those allowed, or the default where the field is missing or null."""
+        value = self._config.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
+            raise self.refuse(
+                name, f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}" if allowed[1:] else str(allowed[0])
+            )
+        return value
+
+    def word(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """Return a text that is one of those allowed, or the default where the field is missing or null."""
+        value = self._config.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str) or value not in allowed:
+            raise self.refuse(name, " or ".join(allowed))
+        return value
+
     def single_text_of_list(self, name: str) -> str:
         """Return the only string of a list field such as ``architectures``."""
         value = self._config.get(name)

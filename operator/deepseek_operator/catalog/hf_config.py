@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.catalog.config_fields import ConfigFields
+from deepseek_operator.catalog.config_quantization import with_stored_quantization
 from deepseek_operator.catalog.config_vision import VISION_ARCHITECTURES, vision_language_shape
 from deepseek_operator.catalog.shapes import (
     GroupedQueryAttention,
@@ -72,9 +73,8 @@ def _language_shape(fields: ConfigFields) -> ModelShape:
             f"{', '.join(supported_architectures())}"
         )
     num_layers = fields.integer("num_hidden_layers")
-    stored_precision, block = _stored_precision(fields)
     experts = _experts(fields, reader, num_layers) if reader.has_experts else None
-    return ModelShape(
+    shape = ModelShape(
         architecture=architecture,
         model_type=fields.text("model_type", reader.model_type),
         num_layers=num_layers,
@@ -86,10 +86,10 @@ def _language_shape(fields: ConfigFields) -> ModelShape:
         attention=reader.attention(fields),
         experts=experts,
         mlp_bias=fields.boolean("mlp_bias", default=False),
-        stored_precision=stored_precision,
-        quantization_block=block,
+        stored_precision=_dtype(fields),
         num_draft_layers=fields.integer_or("num_nextn_predict_layers", 0, smallest=0),
     )
+    return with_stored_quantization(shape, fields)
 
 
 def supported_architectures() -> tuple[str, ...]:
@@ -97,37 +97,13 @@ def supported_architectures() -> tuple[str, ...]:
     return tuple(sorted((*_READERS, *VISION_ARCHITECTURES)))
 
 
-def _stored_precision(fields: ConfigFields) -> tuple[StoredPrecision, tuple[int, int] | None]:
-    quantization = fields.mapping("quantization_config")
-    if quantization is not None:
-        return StoredPrecision.FP8_BLOCK, _fp8_block(quantization)
+def _dtype(fields: ConfigFields) -> StoredPrecision:
+    """Return the precision of unquantized weights; a quantized checkpoint need not say it."""
     name = "dtype" if fields.has("dtype") else "torch_dtype"
-    precision = _DTYPES.get(fields.text(name, ""))
+    precision = _DTYPES.get(fields.text(name, "bfloat16" if fields.has("quantization_config") else ""))
     if precision is None:
         raise fields.refuse(name, "bfloat16, float16 or float32")
-    return precision, None
-
-
-def _fp8_block(quantization: Mapping[str, object]) -> tuple[int, int]:
-    method = quantization.get("quant_method")
-    if method != "fp8":
-        named = repr(shortened(method)) if isinstance(method, str) else "no string"
-        raise UnsupportedModelError(
-            f"model config field quantization_config.quant_method is {named}; expected fp8 with a "
-            "weight_block_size, or the unquantized model's config together with a quantization name"
-        )
-    block = quantization.get("weight_block_size")
-    if (
-        not isinstance(block, list)
-        or len(block) != 2
-        or any(not isinstance(side, int) or isinstance(side, bool) for side in block)
-        or not all(1 <= side <= 65_536 for side in block)
-    ):
-        raise UnsupportedModelError(
-            "model config field quantization_config.weight_block_size is missing or wrong; expected two whole "
-            "numbers from 1 to 65,536, such as [128, 128]"
-        )
-    return block[0], block[1]
+    return precision
 
 
 def _grouped_heads(

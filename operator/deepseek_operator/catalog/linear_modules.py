@@ -40,8 +40,9 @@ def unquantized_modules(shape: ModelShape, is_ignored: Callable[[str], bool], fi
     num_dense = shape.num_layers if shape.experts is None else shape.experts.num_dense_layers
     for layer in range(shape.num_layers + shape.num_draft_layers):
         for module in _modules(shape, is_dense=layer < num_dense or shape.experts is None):
-            names = [f"model.layers.{layer}.{part}" for part in _PARTS.get(module, (module,))]
-            ignored = [is_ignored(name) for name in names]
+            prefix = f"model.layers.{layer}."
+            names = [prefix + part for part in _PARTS.get(module, (module,))]
+            ignored = [is_ignored(prefix + module) or is_ignored(name) for name in names]
             if any(ignored) and not all(ignored):
                 raise UnsupportedModelError(
                     f"model config field {field} names some but not all of {', '.join(names)}; expected all or none, "

@@ -27,6 +27,7 @@ _STORED_FORMATS = {
     StoredPrecision.INT8: frozenset({"int8-w8a8"}),
     StoredPrecision.AWQ: frozenset({"awq"}),
     StoredPrecision.GPTQ: frozenset({"gptq"}),
+    StoredPrecision.GPTQ_REORDERED: frozenset({"gptq-desc-act"}),
     StoredPrecision.NVFP4: frozenset({"nvfp4-w4a4", "nvfp4-w4a16"}),
     StoredPrecision.MXFP4: frozenset({"mxfp4-w4a16"}),
     StoredPrecision.BITSANDBYTES: frozenset({"bitsandbytes"}),
@@ -35,7 +36,7 @@ _STORED_FORMATS = {
 """Formats of which a GPU needs one to run a checkpoint as stored (float32 is loaded in half precision).
 
 Source: vLLM 0.32.0; an FP8 block checkpoint falls to the weight-only Marlin kernel before compute capability 8.9.
-bitsandbytes and 2:4 sparse checkpoints run on none: 0.32 has moved the one to a plugin and dropped the other.
+bitsandbytes, 2:4 sparse and GPTQ with desc_act run on none: 0.32 moved the first to a plugin and dropped the others.
 """
 
 

@@ -25,6 +25,8 @@ class StoredPrecision(StrEnum):
     AWQ = "awq"
     GPTQ = "gptq"
     """Also the weight-only integers of compressed-tensors, which the same kernels run."""
+    GPTQ_REORDERED = "gptq-desc-act"
+    """With columns in the order of their activations."""
     NVFP4 = "nvfp4"
     MXFP4 = "mxfp4"
     BITSANDBYTES = "bitsandbytes"

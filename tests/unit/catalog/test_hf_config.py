@@ -60,8 +60,14 @@ def config(name: str, **changes: object) -> dict[str, object]:
         pytest.param(V3, "first_k_dense_replace", 62, "at most num_hidden_layers (61)", id="too many dense layers"),
         pytest.param(V3, "num_experts_per_tok", 257, "at most n_routed_experts (256)", id="too many active experts"),
         pytest.param(V3, "quantization_config", "fp8", "expected an object", id="quantization as text"),
-        pytest.param(V3, "quantization_config", {}, "quant_method is no string", id="quantization without method"),
-        pytest.param(V3, "quantization_config", {"quant_method": "awq"}, "is 'awq'", id="another quantization"),
+        pytest.param(V3, "quantization_config", {}, "quant_method is missing", id="quantization without method"),
+        pytest.param(
+            V3,
+            "quantization_config",
+            {"quant_method": "torchao"},
+            "quant_method is 'torchao'",
+            id="another quantization",
+        ),
         pytest.param(V3, "quantization_config", {"quant_method": "fp8"}, "weight_block_size", id="no block"),
         pytest.param(
             V3,
