@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from deepseek_operator.errors import UnsupportedModelError, shortened
 
 LARGEST: Mapping[str, int] = {
+    "engram_num_embeddings": 1_000_000_000_000,
     "first_k_dense_replace": 10_000,
     "head_dim": 65_536,
     "hidden_size": 1_048_576,
@@ -62,15 +64,29 @@ class ConfigFields:
             UnsupportedModelError: it is missing, null, a bool, a fraction, a string or out of range; the remedy
                 is to correct the field.
         """
-        largest = LARGEST.get(name, DEFAULT_LARGEST)
         value = self._config.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
-            raise self.refuse(name, f"a whole number from {smallest:,} to {largest:,}")
+        if not _is_whole(value, smallest, LARGEST.get(name, DEFAULT_LARGEST)):
+            raise self.refuse(name, f"a whole number from {_limits(name, smallest)}")
         return value
 
     def integer_or(self, name: str, default: int, *, smallest: int = 1) -> int:
         """Return a whole number, or the default where the field is missing or null."""
         return self.integer(name, smallest=smallest) if self.has(name) else default
+
+    def integers(self, name: str, *, smallest: int = 0) -> tuple[int, ...]:
+        """Return a list of whole numbers within plausible limits, as a tuple.
+
+        Raises:
+            UnsupportedModelError: it is missing, no list, too long, or an entry is no such number; the remedy is to
+                correct the field.
+        """
+        value = self._config.get(name)
+        largest = LARGEST.get(name, DEFAULT_LARGEST)
+        if not isinstance(value, list) or len(value) > LARGEST["num_hidden_layers"]:
+            raise self.refuse(name, "a list of whole numbers")
+        if not all(_is_whole(entry, smallest, largest) for entry in value):
+            raise self.refuse(name, f"a list of whole numbers from {_limits(name, smallest)}")
+        return tuple(value)
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """Return true or false, or the default where the field is missing or null."""
@@ -177,6 +193,14 @@ class ConfigFields:
         """Refuse a model that switches on something that is not planned for."""
         if self.boolean(name, default=False):
             raise self.refuse(name, "false, because the other case is not covered")
+
+
+def _is_whole(value: object, smallest: int, largest: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and smallest <= value <= largest
+
+
+def _limits(name: str, smallest: int) -> str:
+    return f"{smallest:,} to {LARGEST.get(name, DEFAULT_LARGEST):,}"
 
 
 def _described(value: object) -> str:

@@ -101,7 +101,7 @@ list of vllm-project/recipes@8959cf64 (MI300X, MI325X, MI355X verified). Gates w
 
 
 def runs_sparse_attention(row: Gpu) -> bool:
-    """Return whether models with an attention indexer (DeepSeek-V3.2) have a backend on the GPU.
+    """Return whether models with an attention indexer (DeepSeek-V3.2, V4) have a backend on the GPU.
 
     >>> runs_sparse_attention(gpu("h200-sxm")), runs_sparse_attention(gpu("a100-sxm4-80gb"))
     (True, False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from deepseek_operator.catalog.config_fields import ConfigFields
 from deepseek_operator.catalog.config_quantization import with_stored_quantization
+from deepseek_operator.catalog.config_v4 import v4_shape, v41_shape, with_stored_experts
 from deepseek_operator.catalog.config_vision import VISION_ARCHITECTURES, vision_language_shape
 from deepseek_operator.catalog.shapes import (
     GroupedQueryAttention,
@@ -66,6 +67,9 @@ def shape_from_config(config: Mapping[str, object]) -> ModelShape:
 
 def _language_shape(fields: ConfigFields) -> ModelShape:
     architecture = fields.single_text_of_list("architectures")
+    if architecture in _SHAPE_READERS:
+        unquantized = _SHAPE_READERS[architecture](fields, _dtype(fields))
+        return with_stored_experts(with_stored_quantization(unquantized, fields), fields)
     reader = _READERS.get(architecture)
     if reader is None:
         raise UnsupportedModelError(
@@ -94,7 +98,7 @@ def _language_shape(fields: ConfigFields) -> ModelShape:
 
 def supported_architectures() -> tuple[str, ...]:
     """Return the class names that can be planned, sorted."""
-    return tuple(sorted((*_READERS, *VISION_ARCHITECTURES)))
+    return tuple(sorted((*_READERS, *_SHAPE_READERS, *VISION_ARCHITECTURES)))
 
 
 def _dtype(fields: ConfigFields) -> StoredPrecision:
@@ -248,4 +252,9 @@ _READERS: Mapping[str, _Reader] = {
     "LlamaForCausalLM": _Reader(model_type="llama", attention=_llama_attention),
     "Qwen2ForCausalLM": _Reader(model_type="qwen2", attention=_qwen2_attention),
     "Qwen3ForCausalLM": _Reader(model_type="qwen3", attention=_qwen3_attention),
+}
+
+_SHAPE_READERS: Mapping[str, Callable[[ConfigFields, StoredPrecision], ModelShape]] = {
+    "DeepseekV4ForCausalLM": v4_shape,
+    "DeepseekV41ForCausalLM": v41_shape,
 }

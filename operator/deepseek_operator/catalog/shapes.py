@@ -95,12 +95,19 @@ class CompressedAttention:
     index_source_layers: tuple[int, ...] = ()
 
 
+Attention = GroupedQueryAttention | LatentAttention | CompressedAttention
+"""Every attention that planning knows; a new member must be answered wherever this type is read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MixtureOfExperts:
     """Routed and shared experts of the layers after the first ``num_dense_layers``.
 
-    ``num_hash_layers`` layers choose experts by a table over the vocabulary and have no correction bias;
-    ``stored_fp4`` experts are e2m1 with one 8-bit scale per 32 elements, whatever the other linear layers are.
+    Args:
+        num_hash_layers: first layers, which choose experts by a table over the vocabulary and have no correction bias.
+        stored_fp4: experts are e2m1 with one 8-bit scale per 32 elements, whatever the other linear layers are.
+        stored_block: rows and columns that share a scale in FP8 experts whose blocks differ from the other layers'.
+        router_image_bias: every router has a second correction bias, for tokens of images.
     """
 
     num_experts: int
@@ -111,6 +118,8 @@ class MixtureOfExperts:
     router_bias: bool = False
     num_hash_layers: int = 0
     stored_fp4: bool = False
+    stored_block: tuple[int, int] | None = None
+    router_image_bias: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +167,10 @@ class VisionTowerKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VisionTower:
-    """Image encoder and projector, replicated or cut as the engine does; zeros where the kind has no such field."""
+    """Image encoder and projector, replicated or cut as the engine does; zeros where the kind has no such field.
+
+    ``num_marker_vectors`` learned vectors stand around the tokens of an image.
+    """
 
     kind: VisionTowerKind
     num_layers: int
@@ -170,6 +182,7 @@ class VisionTower:
     num_heads: int = 0
     downsample_ratio: int = 0
     image_size: int = 0
+    num_marker_vectors: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +192,7 @@ class ModelShape:
     Args:
         architecture: the class name of ``config.json``, such as ``DeepseekV3ForCausalLM``.
         max_position_embeddings: longest context in tokens.
-        intermediate_size: width of a dense MLP.
+        intermediate_size: width of a dense MLP; that of an expert in a model without dense layers.
         stored_precision: how matrix weights are stored.
         quantization_block: rows and columns that share one scale when ``stored_precision`` is FP8_BLOCK.
         quantization_scale_bits: bits of such a scale: 32 (V3) or 8 (``ue8m0`` of V4).
@@ -188,6 +201,7 @@ class ModelShape:
         num_draft_layers: multi-token-prediction layers in the checkpoint (not loaded unless asked for).
         block_draft: a DSpark draft in the checkpoint (not loaded unless asked for).
         hyper_connection_streams: parallel residual streams (``hc_mult``); 0 for the usual single one.
+        hyper_connection_head: whether learned weights merge the streams before the last norm (V4).
         engram: look-up tables in host memory.
         vision: image encoder.
     """
@@ -200,7 +214,7 @@ class ModelShape:
     max_position_embeddings: int
     intermediate_size: int
     tie_word_embeddings: bool
-    attention: GroupedQueryAttention | LatentAttention
+    attention: Attention
     experts: MixtureOfExperts | None = None
     mlp_bias: bool = False
     stored_precision: StoredPrecision = StoredPrecision.BFLOAT16
@@ -211,5 +225,6 @@ class ModelShape:
     num_draft_layers: int = 0
     block_draft: BlockDraft | None = None
     hyper_connection_streams: int = 0
+    hyper_connection_head: bool = False
     engram: Engram | None = None
     vision: VisionTower | None = None

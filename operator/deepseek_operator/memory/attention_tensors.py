@@ -1,4 +1,7 @@
-"""Weights of one attention block: grouped-query, latent, and latent with the V3.2 indexer."""
+"""Weights of one attention block: grouped-query, latent, and latent with the V3.2 indexer.
+
+Attention over compressed states lies in ``compressed_attention_tensors``.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from deepseek_operator.catalog.shapes import GroupedQueryAttention, LatentAttention, ModelShape
+from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, LatentAttention, ModelShape
+from deepseek_operator.errors import UnsupportedModelError
 from deepseek_operator.memory.settings import KvCacheDtype
 from deepseek_operator.units import ceil_div
 
@@ -131,8 +132,15 @@ def kv_cache_law(shape: ModelShape, compute_capability: tuple[int, int] | None =
     Args:
         shape: the model.
         compute_capability: of the GPU; None assumes the storage of Hopper, which is never the smaller one.
+
+    Raises:
+        UnsupportedModelError: the law of this attention is not known.
     """
     attention = shape.attention
+    if isinstance(attention, CompressedAttention):
+        raise UnsupportedModelError(
+            f"the KV cache of {shape.architecture} cannot be planned yet; its weights are known"
+        )
     if isinstance(attention, GroupedQueryAttention):
         return GroupedQueryCache(num_kv_heads=attention.num_kv_heads, head_dim=attention.head_dim)
     latent = _latent(attention)

@@ -1,6 +1,6 @@
 """A weight matrix as the engine allocates it, and what one rank keeps of it.
 
-Values and arithmetic only; which matrices a model has lies in ``attention_tensors`` and ``feed_forward_tensors``.
+Values and arithmetic only; which matrices a model has lies in the ``*_tensors`` modules beside this one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ class Component(StrEnum):
 
     EMBEDDINGS = "embeddings"
     ATTENTION = "attention"
+    COMPRESSOR = "compressor"
     INDEXER = "indexer"
     DENSE_MLP = "dense_mlp"
     ROUTER = "router"
+    ROUTER_HASH_TABLE = "router_hash_table"
     ROUTED_EXPERTS = "routed_experts"
     SHARED_EXPERTS = "shared_experts"
+    HYPER_CONNECTIONS = "hyper_connections"
+    ENGRAM_TABLES = "engram_tables"
+    ENGRAM_PROJ = "engram_proj"
     NORMS = "norms"
     LM_HEAD = "lm_head"
     DRAFT_PROJECTION = "draft_projection"
+    DRAFT_HEADS = "draft_heads"
     ROTARY_TABLE = "rotary_table"
     VISION = "vision"
     PROJECTOR = "projector"
@@ -41,7 +47,12 @@ class Storage(StrEnum):
     MODEL = "model"
     """Always the 16-bit activation dtype: embeddings, norms, router, indexer head weights."""
     FLOAT32 = "float32"
-    """Always 4 bytes: router correction bias, indexer norm."""
+    """Always 4 bytes: router correction bias, indexer norm, hyper-connections."""
+    INT64 = "int64"
+    """Always 8 bytes and no parameters: the table by which hash layers choose experts."""
+
+
+_FIXED_BYTES = {Storage.MODEL: 2, Storage.FLOAT32: 4, Storage.INT64: 8}
 
 
 class Axis(StrEnum):
@@ -73,6 +84,7 @@ class WeightTensor:
         derived: computed by the engine while loading and not stored in the checkpoint.
         module: name of the engine's module within its layer, which a checkpoint may leave unquantized; see
             ``catalog.linear_modules``. Empty for what is never quantized.
+        stored: format in the checkpoint where it differs from the model's other linear layers.
     """
 
     component: Component
@@ -86,11 +98,12 @@ class WeightTensor:
     row_padding: int = 1
     derived: bool = False
     module: str = ""
+    stored: LinearFormat | None = None
 
     @property
     def parameters(self) -> int:
-        """Parameters in the checkpoint; 0 for what the engine derives."""
-        if self.derived:
+        """Parameters in the checkpoint; 0 for what the engine derives and for tables of integers."""
+        if self.derived or self.storage is Storage.INT64:
             return 0
         return self.copies * self.columns * sum(rows for rows, _ in self.row_parts)
 
@@ -142,8 +155,7 @@ class Slice:
             in_checkpoint: whether to count what the checkpoint stores instead of what the engine keeps.
         """
         if self.storage is not Storage.LINEAR:
-            element = 4 if self.storage is Storage.FLOAT32 else 2
-            yield self.copies * element * sum(rows * columns for rows, columns in self.parts)
+            yield self.copies * _FIXED_BYTES[self.storage] * sum(rows * columns for rows, columns in self.parts)
             return
         yield self.copies * sum(linear.weight_bytes(rows, columns) for rows, columns in self.parts)
         if scales := sum(linear.scale_bytes(rows, columns) for rows, columns in self.parts):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from deepseek_operator.catalog.shapes import VisionTower, VisionTowerKind
 from deepseek_operator.memory.tensors import Axis, Component, Storage, WeightTensor
+from deepseek_operator.memory.v4_vision_tensors import v4_vision_tensors
 
 COLOURS = 3
 """Channels of an image."""
@@ -46,6 +47,8 @@ def vision_tensors(vision: VisionTower, hidden_size: int) -> tuple[Repeated, ...
     Every pipeline stage holds all of them: vLLM 0.32 ``models/interfaces.py`` ``_mark_tower_model`` builds the encoder
     on each rank, though only the first stage runs it.
     """
+    if vision.kind is VisionTowerKind.DEEPSEEK_V4:
+        return v4_vision_tensors(vision, hidden_size)
     return (*_TOWERS[vision.kind](vision), *_projector(vision, hidden_size))
 
 

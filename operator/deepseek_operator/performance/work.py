@@ -2,7 +2,8 @@
 
 Parameter counts follow the layer definitions of the public ``config.json`` fields (projections of attention,
 gated MLPs of three matrices, routed and shared experts, output head). Norms and router biases are left out: they
-are below 0.1 % of the bytes.
+are below 0.1 % of the bytes. V4 and V4.1 take them from the tensors that ``memory`` knows, because much of their
+layers is neither cut by tensor parallelism nor quantized.
 """
 
 from __future__ import annotations
@@ -10,8 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from deepseek_operator.catalog.shapes import GroupedQueryAttention, LatentAttention, ModelShape
+from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, LatentAttention, ModelShape
+from deepseek_operator.memory.feed_forward_tensors import FP4_EXPERTS
+from deepseek_operator.memory.layer_tensors import layer_tensors
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.stages import kinds_of_stage, stages
+from deepseek_operator.memory.tensors import Axis, Group, Storage
+from deepseek_operator.performance.compressed_attention import (
+    AttentionWork,
+    decode_attention,
+    prefill_attention,
+    stored_elements_per_token,
+)
 
 BF16_BYTES = 2
 
@@ -25,12 +36,18 @@ class MatrixParameters:
         per_expert: one routed expert of one layer.
         expert_layers: layers with routed experts.
         output_head: the vocabulary projection, kept in bfloat16 by every quantization.
+        replicated: read whole by every rank, and quantizable (V4, V4.1).
+        unquantized: read whole by every rank, in a precision of its own.
+        unquantized_bytes: bytes of the latter.
     """
 
     dense: int
     per_expert: int
     expert_layers: int
     output_head: int
+    replicated: int = 0
+    unquantized: int = 0
+    unquantized_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +86,8 @@ def attention_parameters(attention: GroupedQueryAttention | LatentAttention, hid
 @lru_cache(maxsize=256)
 def matrix_parameters(shape: ModelShape) -> MatrixParameters:
     """Return a model's matrix weights, grouped by how a pass reads them (draft layers excluded)."""
+    if isinstance(shape.attention, CompressedAttention):
+        return _compressed_matrices(shape)
     hidden = shape.hidden_size
     attention = shape.num_layers * attention_parameters(shape.attention, hidden)
     experts = shape.experts
@@ -86,6 +105,29 @@ def matrix_parameters(shape: ModelShape) -> MatrixParameters:
         per_expert=per_expert,
         expert_layers=expert_layers,
         output_head=hidden * shape.vocab_size,
+    )
+
+
+def _compressed_matrices(shape: ModelShape) -> MatrixParameters:
+    """Return the weights of V4 and V4.1 from their tensors, without look-up tables: a pass reads a few rows."""
+    counts = {"dense": 0, "replicated": 0, "unquantized": 0, "unquantized_bytes": 0}
+    (whole,) = stages(shape, 1)
+    for kind, layers in kinds_of_stage(shape, whole):
+        for tensor in layer_tensors(shape, kind):
+            if tensor.group is Group.ROUTED_EXPERTS or tensor.storage is Storage.INT64:
+                continue
+            parameters = layers * tensor.parameters
+            if tensor.storage is Storage.LINEAR:
+                counts["replicated" if tensor.axis is Axis.NONE else "dense"] += parameters
+            else:
+                counts["unquantized"] += parameters
+                counts["unquantized_bytes"] += parameters * (4 if tensor.storage is Storage.FLOAT32 else BF16_BYTES)
+    experts = shape.experts
+    return MatrixParameters(
+        per_expert=3 * shape.hidden_size * experts.expert_intermediate_size if experts else 0,
+        expert_layers=shape.num_layers if experts else 0,
+        output_head=shape.hidden_size * shape.vocab_size,
+        **counts,
     )
 
 
@@ -123,9 +165,7 @@ def decode_work(
     """
     tokens_in_step = max(1.0, batch / parallelism.pipeline)
     tokens_per_group = max(1.0, tokens_in_step / parallelism.data)
-    read_tokens = float(context_tokens)
-    if isinstance(shape.attention, LatentAttention) and shape.attention.index_topk:
-        read_tokens = min(read_tokens, float(shape.attention.index_topk))
+    attention = _decode_attention(shape, float(context_tokens))
     return _weight_work(
         shape,
         parallelism,
@@ -133,14 +173,13 @@ def decode_work(
         tokens_in_step=tokens_in_step,
         tokens_per_group=tokens_per_group,
         sampled_tokens=tokens_per_group,
-        kv_bytes=tokens_per_group * read_tokens * kv_bytes_per_token,
-        attention_flops=tokens_per_group * _attention_flops_per_pair(shape) * read_tokens,
+        kv_bytes=tokens_per_group * _tokens_read(shape, attention) * kv_bytes_per_token,
+        attention=attention.times(tokens_per_group),
     )
 
 
 def prefill_work(shape: ModelShape, parallelism: Parallelism, *, bytes_per_parameter: float, input_tokens: int) -> Work:
     """Return one GPU's work to read one prompt; causal attention counts half of the pairs."""
-    pairs = input_tokens * (input_tokens + 1) / 2
     return _weight_work(
         shape,
         parallelism,
@@ -149,17 +188,44 @@ def prefill_work(shape: ModelShape, parallelism: Parallelism, *, bytes_per_param
         tokens_per_group=float(input_tokens),
         sampled_tokens=1.0,
         kv_bytes=0.0,
-        attention_flops=_attention_flops_per_pair(shape) * pairs,
+        attention=_prefill_attention(shape, input_tokens),
     )
 
 
-def _attention_flops_per_pair(shape: ModelShape) -> float:
+def _decode_attention(shape: ModelShape, context_tokens: float) -> AttentionWork:
+    """Return the work of one query; ``read_elements`` counts tokens where the cache keeps one entry per token."""
+    attention = shape.attention
+    if isinstance(attention, CompressedAttention):
+        return decode_attention(shape, attention, context_tokens)
+    read = context_tokens
+    if isinstance(attention, LatentAttention) and attention.index_topk:
+        read = min(read, float(attention.index_topk))
+    return AttentionWork(flops=_flops_per_pair(shape) * read, index_flops=0.0, read_elements=read)
+
+
+def _prefill_attention(shape: ModelShape, input_tokens: int) -> AttentionWork:
+    attention = shape.attention
+    if isinstance(attention, CompressedAttention):
+        return prefill_attention(shape, attention, input_tokens)
+    pairs = input_tokens * (input_tokens + 1) / 2
+    return AttentionWork(flops=_flops_per_pair(shape) * pairs, index_flops=0.0, read_elements=pairs)
+
+
+def _tokens_read(shape: ModelShape, attention: AttentionWork) -> float:
+    """Return what a query reads, in tokens' worth of the growing cache."""
+    if isinstance(shape.attention, CompressedAttention):
+        stored = stored_elements_per_token(shape, shape.attention)
+        return attention.read_elements / stored if stored else 0.0
+    return attention.read_elements
+
+
+def _flops_per_pair(shape: ModelShape) -> float:
     """Operations for one query token against one cached token over all layers: scores and weighted values."""
     attention = shape.attention
-    if isinstance(attention, GroupedQueryAttention):
-        widths = 2 * attention.head_dim
-    else:
+    if isinstance(attention, LatentAttention):
         widths = attention.qk_nope_head_dim + attention.qk_rope_head_dim + attention.v_head_dim
+    else:
+        widths = 2 * attention.head_dim
     return 2.0 * shape.num_layers * attention.num_heads * widths
 
 
@@ -172,7 +238,7 @@ def _weight_work(
     tokens_per_group: float,
     sampled_tokens: float,
     kv_bytes: float,
-    attention_flops: float,
+    attention: AttentionWork,
 ) -> Work:
     parameters = matrix_parameters(shape)
     tensor = parallelism.tensor
@@ -182,15 +248,25 @@ def _weight_work(
     if shape.experts is not None:
         touched = experts_touched(shape.experts.num_experts, shape.experts.num_experts_per_token, tokens_in_step)
         layer_parameters = parameters.per_expert * parameters.expert_layers
-        expert_bytes = touched * layer_parameters * bytes_per_parameter / expert_ranks
+        expert_bytes = touched * layer_parameters * _expert_bytes(shape, bytes_per_parameter) / expert_ranks
         expert_flops = 2.0 * tokens_in_step * shape.experts.num_experts_per_token * layer_parameters / expert_ranks
     dense_flops = 2.0 * tokens_per_group * parameters.dense + 2.0 * sampled_tokens * parameters.output_head
+    replicated_flops = 2.0 * tokens_per_group * (parameters.replicated + parameters.unquantized)
+    replicated_bytes = parameters.replicated * bytes_per_parameter + parameters.unquantized_bytes
     all_reduces = 2 * shape.num_layers
     ring_share = 2.0 * (tensor - 1) / tensor
     return Work(
-        dense_bytes=(parameters.dense * bytes_per_parameter + parameters.output_head * BF16_BYTES) / tensor,
+        dense_bytes=(parameters.dense * bytes_per_parameter + parameters.output_head * BF16_BYTES) / tensor
+        + replicated_bytes,
         expert_bytes=expert_bytes,
         kv_bytes=kv_bytes,
-        flops=(dense_flops + attention_flops) / tensor + expert_flops,
+        flops=(dense_flops + attention.flops) / tensor + expert_flops + replicated_flops + attention.index_flops,
         all_reduce_bytes=all_reduces * ring_share * tokens_per_group * shape.hidden_size * BF16_BYTES,
     )
+
+
+def _expert_bytes(shape: ModelShape, bytes_per_parameter: float) -> float:
+    """Return the stored bytes of a routed expert's weight; fp4 experts stay so unless something smaller is chosen."""
+    if shape.experts is None or not shape.experts.stored_fp4:
+        return bytes_per_parameter
+    return min(bytes_per_parameter, float(FP4_EXPERTS.bits_per_weight) / 8)

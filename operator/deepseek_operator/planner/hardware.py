@@ -14,7 +14,7 @@ from deepseek_operator.catalog.quantizations import (
     required_formats,
     runs_on,
 )
-from deepseek_operator.catalog.shapes import LatentAttention, ModelShape, StoredPrecision
+from deepseek_operator.catalog.shapes import CompressedAttention, LatentAttention, ModelShape, StoredPrecision
 from deepseek_operator.memory.weights import stored_format
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
@@ -138,4 +138,6 @@ def _architecture(gpu: Gpu) -> str:
 
 
 def _is_sparse(shape: ModelShape) -> bool:
+    if isinstance(shape.attention, CompressedAttention):
+        return True
     return isinstance(shape.attention, LatentAttention) and shape.attention.index_topk > 0

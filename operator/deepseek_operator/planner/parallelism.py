@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
+from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, ModelShape
+from deepseek_operator.memory.feed_forward_tensors import FP4_EXPERTS
+from deepseek_operator.memory.layer_tensors import VOCABULARY_PADDING
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.stages import layer_kinds, layers_per_stage
 from deepseek_operator.memory.vision_tensors import cut_by_tensor_parallelism
-from deepseek_operator.memory.weights import VOCABULARY_PADDING
 from deepseek_operator.units import ceil_div
 
 
@@ -22,7 +24,8 @@ def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | No
 
     Source: vLLM 0.32: ``divide`` in ``distributed/utils.py`` for heads, vocabulary and MLP width; key-value heads are
     split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``. Image encoders are cut
-    with the language model (``mm_encoder_tp_mode`` ``weights``, the default).
+    with the language model (``mm_encoder_tp_mode`` ``weights``, the default). V4: output groups and padding of shared
+    experts in ``models/deepseek_v4``; layers that share a cache stay on one stage in ``models/deepseek_v41``.
 
     >>> from deepseek_operator.catalog.shapes import GroupedQueryAttention
     >>> shape = ModelShape(
@@ -36,6 +39,8 @@ def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | No
     """
     if split.pipeline > shape.num_layers:
         return f"PP {split.pipeline} is more than the {shape.num_layers} layers; use {shape.num_layers} or fewer"
+    if broken := _shared_cache_violation(shape, split.pipeline):
+        return broken
     broken = _tensor_violation(shape, split, shape.quantization_block is not None, block_quantized)
     if not broken:
         return _expert_violation(shape, split)
@@ -65,6 +70,8 @@ def _tensor_violation(
     heads = shape.attention.num_heads
     if heads % tensor:
         return f"does not divide the {heads} attention heads"
+    if isinstance(shape.attention, CompressedAttention) and shape.attention.o_groups % tensor:
+        return f"does not divide the {shape.attention.o_groups} groups of the attention's output"
     if isinstance(shape.attention, GroupedQueryAttention):
         kv_heads = shape.attention.num_kv_heads
         if kv_heads % tensor and tensor % kv_heads:
@@ -74,25 +81,50 @@ def _tensor_violation(
         return f"does not divide the vocabulary of {vocabulary:,} padded rows"
     in_blocks = stored_in_blocks if block_quantized is None else block_quantized and stored_in_blocks
     block = shape.quantization_block[0] if in_blocks and shape.quantization_block else 1
-    for name, width in _cut_widths(shape, split):
-        if width % tensor or (tensor > 1 and (width // tensor) % block):
-            unit = f" in blocks of {block}" if block > 1 else ""
-            return f"does not divide the {name} width of {width:,}{unit}"
+    for name, width, unit in _cut_widths(shape, split, block):
+        if width % tensor or (tensor > 1 and (width // tensor) % unit):
+            in_units = f" in blocks of {unit}" if unit > 1 else ""
+            return f"does not divide the {name} width of {width:,}{in_units}"
     count, of_what = cut_by_tensor_parallelism(shape.vision)
     return f"does not divide the {count:,} {of_what} of the image encoder" if count % tensor else ""
 
 
-def _cut_widths(shape: ModelShape, split: Parallelism) -> list[tuple[str, int]]:
-    """MLP widths that tensor parallelism cuts; routed experts are cut only without expert parallelism."""
+def _cut_widths(shape: ModelShape, split: Parallelism, block: int) -> list[tuple[str, int, int]]:
+    """MLP widths that tensor parallelism cuts and the block that must stay whole in each.
+
+    Routed experts are cut only without expert parallelism; V4's shared experts are filled up to whole blocks.
+    """
     experts = shape.experts
     if experts is None:
-        return [("MLP", shape.intermediate_size)]
-    widths = [("dense MLP", shape.intermediate_size)] if experts.num_dense_layers else []
-    if experts.num_shared_experts:
-        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size))
+        return [("MLP", shape.intermediate_size, block)]
+    widths = [("dense MLP", shape.intermediate_size, block)] if experts.num_dense_layers else []
+    if experts.num_shared_experts and not isinstance(shape.attention, CompressedAttention):
+        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size, block))
     if not split.expert:
-        widths.append(("expert", experts.expert_intermediate_size))
+        routed = FP4_EXPERTS.group_columns or 1 if experts.stored_fp4 else block
+        widths.append(("expert", experts.expert_intermediate_size, routed))
     return widths
+
+
+def _shared_cache_violation(shape: ModelShape, pipeline: int) -> str:
+    """Return why a pipeline cuts between a layer and the earlier one whose cache it reads; empty when it does not."""
+    attention = shape.attention
+    if not isinstance(attention, CompressedAttention) or not attention.kv_source_layers:
+        return ""
+    if _cuts_shared_cache(shape, pipeline):
+        usable = tuple(size for size in range(1, shape.num_layers + 1) if not _cuts_shared_cache(shape, size))
+        return f"PP {pipeline} parts layers that share one cache; use {_listed(usable)}"
+    return ""
+
+
+def _cuts_shared_cache(shape: ModelShape, pipeline: int) -> bool:
+    kinds = layer_kinds(shape)
+    first = 0
+    for count in layers_per_stage(shape.num_layers, pipeline):
+        if kinds[first].compress_ratio and not kinds[first].owns_cache:
+            return True
+        first += count
+    return False
 
 
 def _expert_violation(shape: ModelShape, split: Parallelism) -> str:

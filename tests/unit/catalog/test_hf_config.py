@@ -167,6 +167,8 @@ def test_covered_architectures():
         "DeepseekV2ForCausalLM",
         "DeepseekV32ForCausalLM",
         "DeepseekV3ForCausalLM",
+        "DeepseekV41ForCausalLM",
+        "DeepseekV4ForCausalLM",
         "DeepseekVLV2ForCausalLM",
         "LlamaForCausalLM",
         "Qwen2ForCausalLM",

@@ -10,20 +10,7 @@ from deepseek_operator.catalog.shapes import (
     ModelShape,
     StoredPrecision,
 )
-from deepseek_operator.errors import UnknownModelError, UnsupportedModelError
-
-NOT_PLANNED = {
-    "deepseek-ai/DeepSeek-V4-Flash",
-    "deepseek-ai/DeepSeek-V4-Flash-0731",
-    "deepseek-ai/DeepSeek-V4-Flash-Base",
-    "deepseek-ai/DeepSeek-V4-Flash-DSpark",
-    "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp",
-    "deepseek-ai/DeepSeek-V4-Pro",
-    "deepseek-ai/DeepSeek-V4-Pro-0813",
-    "deepseek-ai/DeepSeek-V4-Pro-Base",
-    "deepseek-ai/DeepSeek-V4-Pro-DSpark",
-    "deepseek-ai/DeepSeek-V4.1-Flash",
-}
+from deepseek_operator.errors import UnknownModelError
 
 
 def test_all_73_models_load_with_grade_license_and_provenance():
@@ -35,20 +22,12 @@ def test_all_73_models_load_with_grade_license_and_provenance():
     assert all(row.license and row.provenance and row.architecture for row in loaded)
 
 
-@pytest.mark.parametrize("name", sorted(set(models.model_names()) - NOT_PLANNED))
-def test_every_model_of_a_covered_architecture_has_a_shape(name: str):
+@pytest.mark.parametrize("name", models.model_names())
+def test_every_model_has_a_shape(name: str):
     shape = models.shape(name)
     print(name, shape)
     assert shape.num_layers * shape.hidden_size > 0
     assert shape.architecture == models.model(name).architecture
-
-
-@pytest.mark.parametrize("name", sorted(NOT_PLANNED))
-def test_a_model_of_another_architecture_is_listed_but_refused_by_its_architecture(name: str):
-    with pytest.raises(UnsupportedModelError) as refused:
-        models.shape(name)
-    assert models.model(name).architecture in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
