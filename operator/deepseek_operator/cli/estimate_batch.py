@@ -12,6 +12,7 @@ from deepseek_operator.cli.estimate_answer import answer
 from deepseek_operator.cli.estimate_question import parse_question
 from deepseek_operator.cli.strict_json import open_stream
 from deepseek_operator.errors import DeepSeekOperatorError, InvalidSpecError
+from deepseek_operator.memory.weights import stage_weights
 from deepseek_operator.units import MIB
 
 MAX_LINE_BYTES = MIB
@@ -22,6 +23,9 @@ MAX_FILE_BYTES = 256 * MIB
 
 MAX_SKIPPED_BYTES = 64 * MIB
 """How much of a too long line is passed over before the rest of the input is given up."""
+
+FORGET_EVERY = 256
+"""Answers after which remembered weights are dropped: a model of 128 stages keeps some 100 kB of them per split."""
 
 
 def answer_lines(name: str) -> None:
@@ -35,9 +39,13 @@ def answer_lines(name: str) -> None:
         OSError: it cannot be read.
     """
     with nullcontext(sys.stdin.buffer) if name == "-" else _open(name) as lines:
+        answered = 0
         while line := lines.readline(MAX_LINE_BYTES + 1):
             if not line.strip() and len(line) <= MAX_LINE_BYTES:
                 continue
+            if answered % FORGET_EVERY == 0:
+                stage_weights.cache_clear()
+            answered += 1
             sys.stdout.write(json.dumps(_answered(line, lines), ensure_ascii=False) + "\n")
             sys.stdout.flush()
 

@@ -16,6 +16,7 @@ from deepseek_operator.memory.overhead import (
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.quantized_format import linear_format
 from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
+from deepseek_operator.memory.weight_offload import offload
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
 from deepseek_operator.units import ceil_div, format_gib, format_tokens
 
@@ -141,20 +142,21 @@ class _Question:
     def _rank(self, weights: StageWeights, settings: EngineSettings) -> RankMemory:
         basis_points = 100 * settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points
         budget = ceil_div(self.total_memory_bytes * basis_points, 10_000)
+        resident = weights.total_bytes - offload(weights.offloadable, settings.cpu_offload_bytes).device_bytes
         active = activations(self.shape, self.parallelism, weights.stage, settings, self.release).total_bytes
         non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
         graphs = cuda_graph_bytes(weights.stage, settings, self.release)
         if self.release.cuda_graphs_inside_budget:
             active, non_torch, graphs = corrected(self.overhead_correction_bytes, active, non_torch, graphs)
-            taken = weights.total_bytes + active + non_torch + graphs
+            taken = resident + active + non_torch + graphs
         else:
             active, non_torch = corrected(self.overhead_correction_bytes, active, non_torch)
-            taken = weights.total_bytes + active + non_torch
+            taken = resident + active + non_torch
         return RankMemory(
             stage=weights.stage.index,
             total_bytes=self.total_memory_bytes,
             budget_bytes=budget,
-            weights_bytes=weights.total_bytes,
+            weights_bytes=resident,
             activations_bytes=active,
             non_torch_bytes=non_torch,
             cuda_graph_bytes=graphs,

@@ -28,6 +28,7 @@ class EngineSettings:
         enforce_eager: no CUDA graphs.
         gpu_memory_utilization_basis_points: hundredths of a percent on top of the whole percents, 0-99, for
             engines that were started with a fraction such as 0.835.
+        cpu_offload_bytes: weights that each GPU may keep in host memory (``--cpu-offload-gb``), 0 or more.
     """
 
     release: str
@@ -39,3 +40,4 @@ class EngineSettings:
     quantization: str = "Native"
     enforce_eager: bool = False
     gpu_memory_utilization_basis_points: int = 0
+    cpu_offload_bytes: int = 0

@@ -36,6 +36,7 @@ from deepseek_operator.memory.tensors import (
     covered,
 )
 from deepseek_operator.memory.vision_tensors import vision_tensors
+from deepseek_operator.memory.weight_offload import Parameters, offloadable_parameters
 
 WEIGHTS_ERROR_PERCENT = 1
 """Half width of the 90 % band of a rank's weights, measured on the recorded NVIDIA start-ups since vLLM 0.9."""
@@ -43,10 +44,14 @@ WEIGHTS_ERROR_PERCENT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class StageWeights:
-    """Bytes of one rank of a stage; components sorted by name."""
+    """Bytes of one rank of a stage; components sorted by name.
+
+    ``offloadable`` are the parameters that ``--cpu-offload-gb`` may move to the host.
+    """
 
     stage: Stage
     by_component: tuple[tuple[Component, int], ...]
+    offloadable: Parameters = ()
 
     @property
     def total_bytes(self) -> int:
@@ -140,9 +145,12 @@ def stage_weights(
     native = stored_format(shape)
     general = quantized or native
 
-    def size(tensor: WeightTensor, linear: LinearFormat) -> int:
+    def requested(tensor: WeightTensor, linear: LinearFormat = general) -> Iterable[int]:
         tensor, linear = covered(tensor, _own_format(tensor, linear, native))
-        return sum(allocated_bytes(each) for each in tensor.rank_slice(parallelism).allocations(linear))
+        return tensor.rank_slice(parallelism).allocations(linear)
+
+    def size(tensor: WeightTensor, linear: LinearFormat) -> int:
+        return sum(allocated_bytes(each) for each in requested(tensor, linear))
 
     exceptions = () if quantized else shape.format_exceptions
     result = []
@@ -154,7 +162,13 @@ def stage_weights(
             sizes[tensor.component] = sizes.get(tensor.component, 0) + repeats * size(tensor, general)
         for component, difference in differences(tensors, stage.layers, general, exceptions, size).items():
             sizes[component] += difference
-        result.append(StageWeights(stage=stage, by_component=tuple(sorted(sizes.items()))))
+        result.append(
+            StageWeights(
+                stage=stage,
+                by_component=tuple(sorted(sizes.items())),
+                offloadable=offloadable_parameters(tensors, requested),
+            )
+        )
     return tuple(result)
 
 

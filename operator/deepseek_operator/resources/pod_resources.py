@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from deepseek_operator.memory.host_memory import BASE_HOST_MEMORY_BYTES, HOST_MEMORY_PER_GPU_BYTES
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.resources.names import Manifest
 from deepseek_operator.units import GIB
-
-BASE_HOST_MEMORY_BYTES = 4 * GIB
-"""API server, scheduler and tokenizer of one engine: 1.2 GB seen on a CPU build of vLLM 0.32.0, times three."""
-
-HOST_MEMORY_PER_GPU_BYTES = 4 * GIB
-"""One worker: 1.7 GB seen on a CPU build of vLLM 0.32.0, a CUDA context and one checkpoint shard in flight.
-
-Weights are memory-mapped: their pages are cache that the kernel may drop, so they are not requested.
-"""
 
 SHM_BASE_BYTES = 2 * GIB
 SHM_PER_GPU_BYTES = GIB
