@@ -13,15 +13,13 @@ from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.quantizations import (
     NATIVE,
     Quantization,
-    quantization_by_vllm_name,
-    quantizations,
-    required_formats,
-    runs_on,
+    named_quantization,
+    refusal,
 )
 from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
 from deepseek_operator.cli.estimate_question import EstimateQuestion, positive
 from deepseek_operator.cli.strict_json import read_object
-from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
+from deepseek_operator.errors import InvalidSpecError, UnknownQuantizationError, shortened
 from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, MemoryEstimate, estimate
 from deepseek_operator.memory.overhead import CUDA_GRAPH_ERROR_PERCENT, release_overheads
 from deepseek_operator.memory.parallelism import Parallelism
@@ -174,14 +172,8 @@ def _refuse_unrunnable(product: Gpu, rung: Quantization, model: ModelShape) -> N
     instead = "take another GPU of `catalog gpus`"
     if not product.formats:
         raise InvalidSpecError("gpu", f"which precisions the engine runs on {product.id} is not known; {instead}")
-    if not runs_on(product, rung, model.stored_precision):
-        needed = " or ".join(sorted(required_formats(rung, model.stored_precision)))
-        what = f"{model.stored_precision} weights" if rung.name == NATIVE else f"{rung.name} weights"
-        raise InvalidSpecError(
-            "gpu",
-            f"{product.id} cannot run {what}: it would need {needed} and has {', '.join(sorted(product.formats))}; "
-            f"{instead} or another quantization",
-        )
+    if reason := refusal(product, rung, model.stored_precision):
+        raise InvalidSpecError("gpu", f"{reason}; {instead} or another quantization")
     attention = model.attention
     if isinstance(attention, LatentAttention) and attention.index_topk and not runs_sparse_attention(product):
         raise InvalidSpecError("gpu", f"sparse attention of this model has no kernel on {product.id}; {instead}")
@@ -241,15 +233,11 @@ def _kv_cache_dtype(name: str) -> KvCacheDtype:
 
 
 def _quantization(name: str) -> Quantization:
-    """Return the rung that either side calls by that name."""
-    for rung in quantizations():
-        if rung.name == name:
-            return rung
-    known = [each for rung in quantizations() for each in (rung.name, rung.vllm_name) if each]
-    near = near_matches(name, known) if name and name not in known else []
-    if near:
-        raise InvalidSpecError("quantization", f"unknown {shortened(name)!r}; did you mean {' or '.join(near)}?")
-    return quantization_by_vllm_name(name)
+    """Return the format that either side calls by that name, with a parameter such as ``awq:64``."""
+    try:
+        return named_quantization(name)
+    except UnknownQuantizationError as error:
+        raise InvalidSpecError("quantization", str(error).replace("unknown quantization", "unknown", 1)) from error
 
 
 def _speed_as_json(speed: Prediction | None) -> dict[str, Any] | None:

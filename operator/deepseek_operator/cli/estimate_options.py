@@ -65,7 +65,7 @@ QuantizationName = Annotated[
     typer.Option(
         "--quantization",
         metavar="NAME",
-        help="As vLLM or the custom resource names it; default: the checkpoint as stored.",
+        help="As vLLM or the custom resource names it, also awq:64 or gguf:4.85; default: as stored.",
         rich_help_panel=ENGINE,
         show_default=False,
     ),

@@ -24,7 +24,9 @@ class EstimateQuestion:
         config: path of a config.json, or its content.
         gpu: catalogue id.
         gpu_memory_bytes: memory of one GPU as the driver reports it; wins over the catalogue's.
-        quantization: name in the engine or in the custom resource; empty runs the checkpoint as stored.
+        quantization: name in the engine or in the custom resource, with a parameter where the format has one
+            (``awq:64``, ``gguf:Q4_K_M``; see ``catalog.quantizations.named_quantization``); empty runs the checkpoint
+            as stored.
         gpu_memory_utilization: share of that memory, above 0 and at most 1.
         engine: whose speed is asked for; empty asks for memory only.
         input_tokens: mean prompt; with ``output_tokens`` and ``concurrency`` the load that the speed holds for.

@@ -107,7 +107,8 @@ def _allowed(quality: Quality) -> list[Quantization]:
 
 def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
     """Return how a product stores and multiplies a model in a precision that it can run."""
-    order = [known.name for known in quantizations()].index(rung.name)
+    ladder = [known.name for known in quantizations()]
+    order = ladder.index(rung.name) if rung.name in ladder else len(ladder)
     common: dict[str, Any] = {"name": rung.name, "order": order}
     if rung.name == NATIVE:
         stored = shape.stored_precision
