@@ -204,6 +204,8 @@ class ModelShape:
         hyper_connection_head: whether learned weights merge the streams before the last norm (V4).
         engram: look-up tables in host memory.
         vision: image encoder.
+        stated_parameters: weights are counted by this number and not by the widths, for a stand-in of which only the
+            size is known (``catalog/generic_model.py``); 0 for a model with a config.
     """
 
     architecture: str
@@ -228,3 +230,4 @@ class ModelShape:
     hyper_connection_head: bool = False
     engram: Engram | None = None
     vision: VisionTower | None = None
+    stated_parameters: int = 0

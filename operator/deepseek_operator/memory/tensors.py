@@ -37,6 +37,7 @@ class Component(StrEnum):
     ROTARY_TABLE = "rotary_table"
     VISION = "vision"
     PROJECTOR = "projector"
+    STATED_PARAMETERS = "stated_parameters"
 
 
 class Storage(StrEnum):

@@ -27,6 +27,7 @@ from deepseek_operator.memory.layer_tensors import (
 )
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.stages import Stage, kinds_of_stage, layer_kinds, stages
+from deepseek_operator.memory.stated_weights import stated_bytes, stated_share
 from deepseek_operator.memory.stored_formats import differences
 from deepseek_operator.memory.tensors import (
     Component,
@@ -80,6 +81,8 @@ def parameter_counts(shape: ModelShape) -> dict[Component, int]:
 
     Look-up tables in host memory are among them; the table of hash layers is listed with 0, as it holds no parameters.
     """
+    if shape.stated_parameters:
+        return {Component.STATED_PARAMETERS: shape.stated_parameters}
     return _counts(_model_tensors(shape))
 
 
@@ -98,6 +101,8 @@ def checkpoint_bytes(shape: ModelShape) -> int:
     Norms count as 16 bits; V3.2 stores them as float32, which adds 2 MB to its 642 GiB.
     """
     native = stored_format(shape)
+    if shape.stated_parameters:
+        return stated_bytes(shape.stated_parameters, native)
     main, draft = _model_tensors(shape), draft_tensors(shape)
 
     def size(tensor: WeightTensor, linear: LinearFormat) -> int:
@@ -162,6 +167,10 @@ def stage_weights(
             sizes[tensor.component] = sizes.get(tensor.component, 0) + repeats * size(tensor, general)
         for component, difference in differences(tensors, stage.layers, general, exceptions, size).items():
             sizes[component] += difference
+        if shape.stated_parameters:
+            stated = stated_bytes(shape.stated_parameters, general)
+            share = stated_share(stated, stage.num_layers, shape.num_layers, parallelism.tensor)
+            sizes = {Component.STATED_PARAMETERS: share}
         result.append(
             StageWeights(
                 stage=stage,
