@@ -5,19 +5,14 @@ from dataclasses import replace
 import pytest
 
 from deepseek_operator.catalog.models import shape
-from deepseek_operator.catalog.shapes import Engram, ModelShape
 from deepseek_operator.memory.host_memory import HostMemory, NodeMemory, host_memory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings
-from deepseek_operator.memory.weights import checkpoint_bytes
+from deepseek_operator.memory.weights import checkpoint_bytes, engram_table_bytes
 
 GIB = 2**30
 LITE = "deepseek-ai/DeepSeek-V2-Lite"
-R1 = "deepseek-ai/DeepSeek-R1"
-V41_TABLES = Engram(
-    layers=(1, 14), num_embeddings=(384_006_168, 384_016_682), num_heads=8, head_dim=256, max_ngram_size=4
-)
-V41_TABLE_BYTES = 202_758_032_400
+V41 = "deepseek-ai/DeepSeek-V4.1-Flash"
 SETTINGS = EngineSettings(
     release="0.32.0",
     gpu_memory_utilization_percent=92,
@@ -25,11 +20,6 @@ SETTINGS = EngineSettings(
     max_num_seqs=1024,
     max_num_batched_tokens=8192,
 )
-
-
-def with_tables() -> ModelShape:
-    """R1 with the look-up tables of V4.1-Flash; only layers and tables matter here."""
-    return replace(shape(R1), engram=V41_TABLES)
 
 
 def test_a_plain_engine_needs_its_processes_and_the_token_ids_of_all_slots():
@@ -76,14 +66,14 @@ def test_kv_offload_is_the_total_of_one_engine_and_every_node_keeps_room_for_all
     ],
 )
 def test_engram_tables(split: Parallelism, per_node: int, engram_gib: list[float], shared_gib: list[float]):
-    nodes = host_memory(with_tables(), split, SETTINGS, gpus_per_node=per_node).nodes
+    nodes = host_memory(shape(V41), split, SETTINGS, gpus_per_node=per_node).nodes
     assert [round(node.engram_bytes / GIB, 3) for node in nodes] == engram_gib
     assert [round(node.shared_memory_bytes / GIB, 3) for node in nodes] == shared_gib
 
 
 def test_shared_tables_take_exactly_their_bytes():
-    (node,) = host_memory(with_tables(), Parallelism(data=8), SETTINGS).nodes
-    assert node.engram_bytes == V41_TABLE_BYTES
+    (node,) = host_memory(shape(V41), Parallelism(data=8), SETTINGS).nodes
+    assert node.engram_bytes == engram_table_bytes(shape(V41)) == 202_758_032_400
 
 
 def test_offloaded_weights_are_per_gpu_and_pinned_in_powers_of_two():
@@ -115,6 +105,6 @@ def test_disk_holds_the_checkpoint_that_is_loaded(quantization: str, gib: str):
 
 
 def test_the_worst_node_is_the_one_that_needs_most():
-    memory = host_memory(with_tables(), Parallelism(tensor=4, pipeline=2), SETTINGS, gpus_per_node=4)
+    memory = host_memory(shape(V41), Parallelism(tensor=4, pipeline=2), SETTINGS, gpus_per_node=4)
     assert memory.worst_node is memory.nodes[0]
     assert memory.worst_node.needed_bytes == (4 + 4 * 4 + 264) * GIB + 4 * 16 * 2**20
