@@ -111,8 +111,15 @@ class EngineRelease:
         >>> engine_release("vllm", "0.32.0").cuda_graph_sizes(8)
         (1, 2, 4, 8, 16)
         """
-        blackwell = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability[0] == 10
-        ceiling = self.cuda_graph_largest_batch_datacenter_blackwell if blackwell else self.cuda_graph_largest_batch
+        capability = gpu.compute_capability if gpu is not None else None
+        return self.capture_sizes(max_num_seqs, datacenter_blackwell=capability is not None and capability[0] == 10)
+
+    def capture_sizes(self, max_num_seqs: int, *, datacenter_blackwell: bool) -> tuple[int, ...]:
+        """Return the same for a kind of GPU: whether it is of compute capability 10.x."""
+        if datacenter_blackwell:
+            ceiling = self.cuda_graph_largest_batch_datacenter_blackwell
+        else:
+            ceiling = self.cuda_graph_largest_batch
         largest = min(2 * max_num_seqs, ceiling)
         sizes = [1, 2, 4, *range(8, 256, 8), *range(256, largest + 1, 16)]
         return tuple(size for size in sizes if size <= largest)

@@ -21,8 +21,8 @@ from deepseek_operator.cli.estimate_question import EstimateQuestion, positive
 from deepseek_operator.cli.strict_json import read_object
 from deepseek_operator.errors import InvalidSpecError, UnknownQuantizationError, shortened
 from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, MemoryEstimate, estimate
-from deepseek_operator.memory.overhead import CUDA_GRAPH_ERROR_PERCENT, release_overheads
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.release_overheads import release_overheads
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT
 from deepseek_operator.planner.parallelism import illegal
 from deepseek_operator.units import MIB
@@ -76,7 +76,6 @@ class EstimateAnswer:
     def as_json(self) -> dict[str, Any]:
         """Return the answer under its documented keys; ``limit`` is null when the model fits."""
         memory = self.memory
-        overhead_percent = release_overheads(memory.settings.release).overhead_error_percent
         return {
             "fits": memory.fits,
             "perRank": [
@@ -94,16 +93,26 @@ class EstimateAnswer:
             "kvCacheTokens": memory.kv_cache_tokens,
             "maxConcurrency": round(memory.max_concurrency, 2),
             "gpuMemoryBytes": memory.ranks[0].total_bytes,
-            "errorPercent": {
-                "weightsBytes": WEIGHTS_ERROR_PERCENT,
-                "activationsBytes": overhead_percent,
-                "nonTorchBytes": overhead_percent,
-                "cudaGraphBytes": CUDA_GRAPH_ERROR_PERCENT,
-                "kvCacheTokens": memory.kv_cache_error_percent,
-            },
+            "errorPercent": _error_percent(memory, self.compute_capability),
+            "fitsSurely": memory.fits_surely,
+            "basis": memory.basis,
             "limit": memory.limit or None,
             "performance": _speed_as_json(self.speed),
         }
+
+
+def _error_percent(memory: MemoryEstimate, compute_capability: tuple[int, int] | None) -> dict[str, int]:
+    """Return the half widths of the 90 % bands on the rank with the least room, as shares of each figure."""
+    release, rank = release_overheads(memory.settings.release), memory.worst_rank
+    non_torch = release.non_torch_band_on(memory.parallelism.tensor, compute_capability)
+    graphs = rank.cuda_graph_bytes
+    return {
+        "weightsBytes": WEIGHTS_ERROR_PERCENT,
+        "activationsBytes": release.activations_band.half_width_percent(rank.activations_bytes),
+        "nonTorchBytes": non_torch.half_width_percent(rank.non_torch_bytes),
+        "cudaGraphBytes": release.cuda_graphs_band.half_width_percent(graphs) if graphs else 0,
+        "kvCacheTokens": memory.kv_cache_error_percent,
+    }
 
 
 def answer(question: EstimateQuestion) -> EstimateAnswer:

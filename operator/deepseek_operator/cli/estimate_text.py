@@ -53,11 +53,14 @@ def _sentences(found: EstimateAnswer) -> list[str]:
     memory = found.memory
     gpus = memory.parallelism.world_size
     verdict = "fits" if memory.fits else f"does not fit: {memory.limit}"
+    if memory.fits and not memory.fits_surely:
+        verdict = "fits, but not for sure: the error of the estimate is larger than what remains"
     lines = [
         f"{memory.parallelism} on {gpus} GPU{'' if gpus == 1 else 's'}: {verdict}",
         f"KV cache: {format_tokens(memory.kv_cache_tokens)} (± {memory.kv_cache_error_percent} %), "
         f"{memory.kv_cache_bytes_per_token:,} B per token and rank, {memory.max_concurrency:.2f} requests of "
         f"{format_tokens(memory.settings.max_model_len)} at once",
+        f"Overheads: {memory.basis}",
     ]
     speed = found.speed
     if speed is not None:

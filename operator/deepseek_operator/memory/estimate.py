@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in, kv_cache_law
-from deepseek_operator.memory.overhead import (
-    ReleaseOverheads,
-    activations,
-    corrected,
-    cuda_graph_bytes,
-    release_overheads,
-)
+from deepseek_operator.memory.overhead import activations, corrected, cuda_graph_bytes
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
 from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
 from deepseek_operator.memory.weight_offload import offload
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
@@ -52,7 +48,9 @@ class MemoryEstimate:
         kv_cache_error_percent: half width of the 90 % band of ``kv_cache_tokens``.
         longest_context_tokens: longest single request that fits (0 when nothing fits).
         fits: whether one request of ``max_model_len`` fits.
+        fits_surely: whether it still fits when the KV cache is at the lower end of its 90 % band.
         limit: when it does not fit, one sentence with the numbers; else empty.
+        basis: one sentence on what the overheads rest on: which release's start-ups, and whether they are few.
         overhead_correction_bytes: what was added to the release's overheads on each rank, as told by the caller.
     """
 
@@ -64,7 +62,9 @@ class MemoryEstimate:
     kv_cache_error_percent: int
     longest_context_tokens: int
     fits: bool
+    fits_surely: bool
     limit: str
+    basis: str
     overhead_correction_bytes: int = 0
 
     @property
@@ -89,6 +89,7 @@ class _Question:
     law: KvCacheLaw
     release: ReleaseOverheads
     weights: tuple[StageWeights, ...]
+    compute_capability: tuple[int, int] | None
     overhead_correction_bytes: int
 
     @property
@@ -96,13 +97,23 @@ class _Question:
         """KV bytes of one token in one layer on one rank."""
         return self.law.bytes_per_token_per_layer(self.parallelism.tensor, self.settings.kv_cache_dtype)
 
-    @property
-    def outside_bytes(self) -> int:
-        """Memory that no budget can have: context, NCCL, and graphs where the release leaves them outside."""
-        outside = self.release.outside_budget_bytes(self.parallelism.world_size)
+    def outside_bytes(self, *, surely: bool) -> int:
+        """Return what no budget can have: context, NCCL, and graphs where the release leaves them outside.
+
+        Args:
+            surely: whether graphs count in full; without, only what the lower end of their band takes.
+        """
+        outside = self.release.outside_budget_bytes(self.parallelism.world_size, self.total_memory_bytes)
         if self.release.cuda_graphs_inside_budget:
             return outside
-        return outside + max(cuda_graph_bytes(w.stage, self.settings, self.release) for w in self.weights)
+        graphs = max(self.graph_bytes(weights, self.settings) for weights in self.weights)
+        if not surely:
+            graphs -= self.release.cuda_graphs_band.half_width_bytes(graphs)
+        return outside + max(0, graphs)
+
+    def graph_bytes(self, weights: StageWeights, settings: EngineSettings) -> int:
+        """Return the CUDA graphs of a stage, inside the budget or not."""
+        return cuda_graph_bytes(weights.stage, settings, self.release, self.compute_capability)
 
     def ranks(self, max_model_len: int) -> tuple[RankMemory, ...]:
         """Return the memory of each stage when the engine is started with that context."""
@@ -145,7 +156,7 @@ class _Question:
         resident = weights.total_bytes - offload(weights.offloadable, settings.cpu_offload_bytes).device_bytes
         active = activations(self.shape, self.parallelism, weights.stage, settings, self.release).total_bytes
         non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
-        graphs = cuda_graph_bytes(weights.stage, settings, self.release)
+        graphs = self.graph_bytes(weights, settings)
         if self.release.cuda_graphs_inside_budget:
             active, non_torch, graphs = corrected(self.overhead_correction_bytes, active, non_torch, graphs)
             taken = resident + active + non_torch + graphs
@@ -203,6 +214,7 @@ def estimate(
         law=kv_cache_law(shape, compute_capability),
         release=release_overheads(settings.release),
         weights=stage_weights(shape, parallelism, linear_format(settings.quantization)),
+        compute_capability=compute_capability,
         overhead_correction_bytes=overhead_correction_bytes,
     )
     ranks = question.ranks(settings.max_model_len)
@@ -216,10 +228,12 @@ def estimate(
         ranks=ranks,
         kv_cache_bytes_per_token=question.token_layer_bytes * most_layers,
         kv_cache_tokens=blocks * question.law.block_tokens * parallelism.data,
-        kv_cache_error_percent=_error_percent(question.release, ranks),
+        kv_cache_error_percent=_error_percent(question, ranks),
         longest_context_tokens=longest,
         fits=not limit,
+        fits_surely=not limit and _fits_surely(question, ranks),
         limit=limit,
+        basis=question.release.basis,
         overhead_correction_bytes=overhead_correction_bytes,
     )
 
@@ -244,7 +258,7 @@ def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> 
             f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed)} of KV cache "
             f"{where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
         )
-    free = worst.total_bytes - question.outside_bytes
+    free = worst.total_bytes - question.outside_bytes(surely=False)
     if worst.budget_bytes > free:
         highest = free * 100 // worst.total_bytes
         return (
@@ -254,13 +268,36 @@ def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> 
     return ""
 
 
-def _error_percent(release: ReleaseOverheads, ranks: tuple[RankMemory, ...]) -> int:
-    """Return the half width of the 90 % band of the KV cache from those of weights and overheads."""
+def _fits_surely(question: _Question, ranks: tuple[RankMemory, ...]) -> bool:
+    """Whether one request fits when every rank's KV cache is at the lower end of its band and graphs count in full."""
+    if ranks[0].budget_bytes > question.total_memory_bytes - question.outside_bytes(surely=True):
+        return False
+    low = tuple(replace(rank, kv_cache_bytes=rank.kv_cache_bytes - _error_bytes(question, rank)) for rank in ranks)
+    blocks, _ = question.fewest_blocks(low)
+    return blocks >= blocks_for(question.settings.max_model_len, question.law.block_tokens)
+
+
+def _error_bytes(question: _Question, rank: RankMemory) -> int:
+    """Return the half width of the 90 % band of a rank's KV cache, in bytes.
+
+    The errors of weights, activations, memory outside torch and CUDA graphs have separate causes, so their squares
+    add up. ``tests/accuracy`` prints how often the truth lies inside when its own log series is left out.
+    """
+    release = question.release
+    non_torch = release.non_torch_band_on(question.parallelism.tensor, question.compute_capability)
+    widths = [
+        rank.weights_bytes * WEIGHTS_ERROR_PERCENT // 100,
+        release.activations_band.half_width_bytes(rank.activations_bytes),
+        non_torch.half_width_bytes(rank.non_torch_bytes),
+    ]
+    if release.cuda_graphs_inside_budget and rank.cuda_graph_bytes:
+        widths.append(release.cuda_graphs_band.half_width_bytes(rank.cuda_graph_bytes))
+    return math.isqrt(sum(width * width for width in widths))
+
+
+def _error_percent(question: _Question, ranks: tuple[RankMemory, ...]) -> int:
+    """Return the half width of the 90 % band of the KV cache as a share, at most 100."""
     worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
     if worst.kv_cache_bytes <= 0:
         return 100
-    overhead = worst.activations_bytes + worst.non_torch_bytes
-    if release.cuda_graphs_inside_budget:
-        overhead += worst.cuda_graph_bytes
-    error = overhead * release.overhead_error_percent + worst.weights_bytes * WEIGHTS_ERROR_PERCENT
-    return min(100, max(1, ceil_div(error, worst.kv_cache_bytes)))
+    return min(100, max(1, ceil_div(100 * _error_bytes(question, worst), worst.kv_cache_bytes)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import MemoryEstimate, RankMemory
 from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, kv_cache_law
-from deepseek_operator.memory.overhead import Activations, ReleaseOverheads, activations, release_overheads
+from deepseek_operator.memory.overhead import Activations, activations
 from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
 from deepseek_operator.units import GIB, format_tokens
 
@@ -37,9 +38,23 @@ def explanation(
         _graphs_line(rank, release),
         _kv_cache_line(rank, release),
         *_token_lines(answer, law, rank, weights),
-        f"error: weights ± {WEIGHTS_ERROR_PERCENT} %, overheads ± {release.overhead_error_percent} %, so KV cache "
-        f"tokens ± {answer.kv_cache_error_percent} %; overheads from: {release.source}",
+        _error_line(answer, rank, release, compute_capability),
+        f"overheads: {release.basis}; from: {release.source}",
     )
+
+
+def _error_line(
+    answer: MemoryEstimate, rank: RankMemory, release: ReleaseOverheads, compute_capability: tuple[int, int] | None
+) -> str:
+    non_torch = release.non_torch_band_on(answer.parallelism.tensor, compute_capability)
+    parts = [
+        f"weights ± {WEIGHTS_ERROR_PERCENT} %",
+        f"activations ± {_gib(release.activations_band.half_width_bytes(rank.activations_bytes))}",
+        f"outside torch ± {_gib(non_torch.half_width_bytes(rank.non_torch_bytes))}",
+    ]
+    if rank.cuda_graph_bytes:
+        parts.append(f"CUDA graphs ± {_gib(release.cuda_graphs_band.half_width_bytes(rank.cuda_graph_bytes))}")
+    return f"90 % bands: {', '.join(parts)}, so KV cache tokens ± {answer.kv_cache_error_percent} %"
 
 
 def _budget_line(answer: MemoryEstimate, rank: RankMemory) -> str:
@@ -56,7 +71,7 @@ def _weights_line(weights: StageWeights) -> str:
 def _activations_line(shape: ModelShape, answer: MemoryEstimate, release: ReleaseOverheads, peaks: Activations) -> str:
     settings = answer.settings
     sampler = (
-        f"{release.sampler_bytes_per_logit} B x {settings.max_num_seqs} requests x {shape.vocab_size} vocabulary "
+        f"{release.sampler_bytes_per_logit:g} B x {settings.max_num_seqs} requests x {shape.vocab_size} vocabulary "
         f"entries and hidden states {_gib(peaks.sampler_bytes)}"
         if peaks.sampler_bytes
         else "no sampler before the last stage"

@@ -5,93 +5,30 @@ Laws are code here; the figures of each engine release are data (``catalog/data/
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-from deepseek_operator.catalog.data_files import read_json
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
 from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
-from deepseek_operator.errors import UnknownEngineReleaseError
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.release_overheads import Band, ReleaseOverheads, release_overheads
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.memory.stages import Stage
-from deepseek_operator.units import MIB, ceil_div
+from deepseek_operator.units import ceil_div
 
-UNMEASURED_RELEASE_ERROR_PERCENT = 10
-"""Added to the band when the figures of the next older release stand in for a release without its own."""
+__all__ = [
+    "Activations",
+    "Band",
+    "ReleaseOverheads",
+    "activations",
+    "capture_sizes",
+    "cuda_graph_bytes",
+    "mlp_width",
+    "release_overheads",
+]
 
-CUDA_GRAPH_ERROR_PERCENT = 40
-"""Half width of the 90 % band of the CUDA graphs alone: 0.67 GiB logged for 0.93 at TP4, within 20 % elsewhere."""
-
-_RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\.?[a-z+\-].{0,64})?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseOverheads:
-    """Figures of one engine release.
-
-    Args:
-        sampler_bytes_per_logit: peak of the sampler's buffers per (request, vocabulary entry).
-        cuda_graphs_inside_budget: whether the engine subtracts the graphs before it sizes the KV cache (since
-            0.21); before, they lie in the memory that the utilization leaves free.
-        overhead_error_percent: half width of the 90 % band of all overheads together.
-    """
-
-    release: str
-    sampler_bytes_per_logit: int
-    non_torch_bytes_by_tensor: tuple[tuple[int, int], ...]
-    outside_budget_bytes_by_tensor: tuple[tuple[int, int], ...]
-    graph_base_bytes: int
-    graph_layer_bytes: int
-    graph_moe_layer_bytes: int
-    graph_reference_sizes: int
-    cuda_graphs_inside_budget: bool
-    overhead_error_percent: int
-    source: str
-
-    def non_torch_bytes(self, tensor: int) -> int:
-        """Return what a rank keeps outside torch inside the budget: NCCL and library workspaces."""
-        return _at_least(self.non_torch_bytes_by_tensor, tensor)
-
-    def outside_budget_bytes(self, world_size: int) -> int:
-        """Return what lies outside the accounting: the CUDA context and the first NCCL buffers."""
-        return _at_least(self.outside_budget_bytes_by_tensor, world_size)
-
-
-@lru_cache(maxsize=256)
-def release_overheads(release: str) -> ReleaseOverheads:
-    """Return the figures of an engine release; a release without its own takes the next older one's.
-
-    Args:
-        release: such as ``0.32.0`` or ``v0.11.2rc1``.
-
-    Raises:
-        UnknownEngineReleaseError: the text is no release number; write one such as ``0.32.0``.
-
-    >>> release_overheads("0.19.1").release, release_overheads("0.19.1").overhead_error_percent
-    ('0.19.0', 25)
-    """
-    data: dict[str, Any] = read_json("engine_overheads.json")
-    rows = sorted(data["releases"], key=lambda row: _release_key(row["release"]))
-    wanted = _release_key(release)
-    row = next((row for row in reversed(rows) if _release_key(row["release"]) <= wanted), rows[0])
-    extra = 0 if _release_key(row["release"]) == wanted else UNMEASURED_RELEASE_ERROR_PERCENT
-    graphs = data["cuda_graphs"]
-    return ReleaseOverheads(
-        release=row["release"],
-        sampler_bytes_per_logit=row["sampler_bytes_per_logit"],
-        non_torch_bytes_by_tensor=_bytes_by_ranks(row["non_torch_mib_by_tensor"]),
-        outside_budget_bytes_by_tensor=_bytes_by_ranks(data["outside_budget_mib_by_tensor"]),
-        graph_base_bytes=int(graphs["base_mib"] * MIB),
-        graph_layer_bytes=int(graphs["mib_per_layer"] * MIB),
-        graph_moe_layer_bytes=int(graphs["mib_per_moe_layer"] * MIB),
-        graph_reference_sizes=graphs["reference_sizes"],
-        cuda_graphs_inside_budget=row["cuda_graphs_inside_budget"],
-        overhead_error_percent=row["overhead_error_percent"] + extra,
-        source=row["source"],
-    )
+DATACENTER_BLACKWELL_MAJOR = 10
+"""Major compute capability of the GPUs on which the engine captures larger batches (B200, B300, GB200, GB300)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +38,23 @@ class Activations:
     Args:
         forward_bytes: forward pass over ``max_num_batched_tokens``.
         sampler_bytes: sampler over ``max_num_seqs``; 0 before the last stage.
-        workspace_bytes: experts or sparse attention; stays allocated beside either peak.
+        workspace_bytes: experts or sparse attention; allocated beside the forward pass.
+        workspace_stays: whether it is still allocated when the sampler runs, which differs by release.
         between_stages_bytes: hidden states that pipeline stages hand over.
     """
 
     forward_bytes: int
     sampler_bytes: int
     workspace_bytes: int
+    workspace_stays: bool
     between_stages_bytes: int
 
     @property
     def total_bytes(self) -> int:
         """The larger peak and what stays beside it."""
-        return max(self.forward_bytes, self.sampler_bytes) + self.workspace_bytes + self.between_stages_bytes
+        beside_sampler = self.workspace_bytes if self.workspace_stays else 0
+        peak = max(self.forward_bytes + self.workspace_bytes, self.sampler_bytes + beside_sampler)
+        return peak + self.between_stages_bytes
 
 
 def activations(
@@ -125,9 +66,9 @@ def activations(
 ) -> Activations:
     """Return the activations of one rank of a stage.
 
-    Source: law fitted on start-ups of vLLM 0.19 on H100 (``engine_overheads.json``); forward pass: one residual
-    stream with its copies (4.25 x hidden) and gate, up and activated product of the MLP (3 x width), 16 bits each.
-    Measured error: 0.05 GiB or less for the catalogue's shapes on H100, printed by ``tests/accuracy``.
+    Source: law fitted on start-ups of vLLM 0.19 on H100; forward pass: one residual stream with its copies
+    (4.25 x hidden) and gate, up and activated product of the MLP (3 x width), 16 bits each. What differs by release
+    is data (``engine_overheads.json``). ``tests/accuracy`` prints the residuals.
     """
     tokens = settings.max_num_batched_tokens
     residual = 2 * tokens * shape.hidden_size
@@ -139,22 +80,35 @@ def activations(
     experts = _expert_workspace_bytes(shape, parallelism, stage, tokens)
     return Activations(
         forward_bytes=forward,
-        sampler_bytes=residual + release.sampler_bytes_per_logit * logits if stage.is_last else 0,
+        sampler_bytes=residual + int(release.sampler_bytes_per_logit * logits) if stage.is_last else 0,
         workspace_bytes=max(experts, _sparse_workspace_bytes(shape, settings)),
+        workspace_stays=release.workspace_stays,
         between_stages_bytes=2 * residual if parallelism.pipeline > 1 else 0,
     )
 
 
-def cuda_graph_bytes(stage: Stage, settings: EngineSettings, release: ReleaseOverheads) -> int:
+def cuda_graph_bytes(
+    stage: Stage,
+    settings: EngineSettings,
+    release: ReleaseOverheads,
+    compute_capability: tuple[int, int] | None = None,
+) -> int:
     """Return the memory of captured CUDA graphs: a base, and a share per layer and capture size.
 
-    Measured error: -0.26 to +0.23 GiB on H100 with vLLM 0.19 (8 to 80 layers); the engine's own estimate of the
-    same figure is off by a factor of 0.45 to 1.43.
+    Args:
+        stage: the rank's layers.
+        settings: what the engine is told.
+        release: the figures of its release.
+        compute_capability: of the GPU; datacenter Blackwell (10.x) captures larger batches.
+
+    The engine's own estimate, which releases since 0.21 subtract, is off by a factor of 0.45 to 1.43.
     """
     if settings.enforce_eager:
         return 0
     per_layer = stage.num_layers * release.graph_layer_bytes + stage.num_moe_layers * release.graph_moe_layer_bytes
-    return release.graph_base_bytes + per_layer * capture_sizes(settings.max_num_seqs) // release.graph_reference_sizes
+    blackwell = compute_capability is not None and compute_capability[0] == DATACENTER_BLACKWELL_MAJOR
+    sizes = capture_sizes(settings.max_num_seqs, blackwell)
+    return release.graph_base_bytes + per_layer * sizes // release.graph_reference_sizes
 
 
 def corrected(correction_bytes: int, *parts: int) -> tuple[int, ...]:
@@ -175,13 +129,14 @@ def corrected(correction_bytes: int, *parts: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=256)
-def capture_sizes(max_num_seqs: int) -> int:
+def capture_sizes(max_num_seqs: int, datacenter_blackwell: bool = False) -> int:
     """Return how many batch sizes the engine captures, from the catalogue's rule.
 
-    >>> capture_sizes(1024), capture_sizes(128), capture_sizes(1)
-    (51, 35, 2)
+    >>> capture_sizes(1024), capture_sizes(128), capture_sizes(1), capture_sizes(1024, datacenter_blackwell=True)
+    (51, 35, 2, 83)
     """
-    return len(engine_release(DEFAULT_ENGINE, DEFAULT_VERSION).cuda_graph_sizes(max_num_seqs))
+    release = engine_release(DEFAULT_ENGINE, DEFAULT_VERSION)
+    return len(release.capture_sizes(max_num_seqs, datacenter_blackwell=datacenter_blackwell))
 
 
 def mlp_width(shape: ModelShape, parallelism: Parallelism, stage: Stage) -> int:
@@ -237,20 +192,3 @@ def _sparse_workspace_bytes(shape: ModelShape, settings: EngineSettings) -> int:
         return 0
     latent = 2 * (attention.kv_lora_rank + attention.qk_rope_head_dim)
     return settings.max_model_len * (5 * latent + 40 * (attention.index_head_dim + 4))
-
-
-def _release_key(release: str) -> tuple[int, int, int]:
-    match = _RELEASE.fullmatch(release.strip())
-    if match is None:
-        raise UnknownEngineReleaseError("engine release", release, (), "write a number such as 0.32.0")
-    major, minor, patch = match.groups()
-    return int(major), int(minor), int(patch or 0)
-
-
-def _bytes_by_ranks(mib_by_ranks: dict[str, int]) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted((int(ranks), mib * MIB) for ranks, mib in mib_by_ranks.items()))
-
-
-def _at_least(rows: tuple[tuple[int, int], ...], ranks: int) -> int:
-    """Return the figure of the smallest listed rank count that is not below ``ranks``, else the largest."""
-    return next((size for listed, size in rows if listed >= ranks), rows[-1][1])

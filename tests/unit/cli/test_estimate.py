@@ -44,6 +44,8 @@ def test_json_has_the_documented_shape():
         "maxConcurrency",
         "gpuMemoryBytes",
         "errorPercent",
+        "fitsSurely",
+        "basis",
         "limit",
         "performance",
     ]

@@ -68,8 +68,8 @@ def test_a_fraction_of_a_percent_of_utilization_counts():
             Parallelism(tensor=2),
             replace(SETTINGS, gpu_memory_utilization_percent=87),
             H100,
-            "one request of 4,096 tokens needs 0.7 GiB of KV cache on each GPU, but 0.4 GiB are available; at most "
-            "2,160 tokens would fit",
+            "one request of 4,096 tokens needs 0.7 GiB of KV cache on each GPU, but 0.5 GiB are available; at most "
+            "2,624 tokens would fit",
             id="one request is too long",
         ),
         pytest.param(
@@ -77,8 +77,8 @@ def test_a_fraction_of_a_percent_of_utilization_counts():
             Parallelism(tensor=8, pipeline=2),
             replace(SETTINGS, max_model_len=163_840, gpu_memory_utilization_percent=64),
             H100,
-            "one request of 163,840 tokens needs 5.3 GiB of KV cache on a rank of stage 1, but 1.6 GiB are available; "
-            "at most 51,056 tokens would fit",
+            "one request of 163,840 tokens needs 5.3 GiB of KV cache on a rank of stage 1, but 1.7 GiB are available; "
+            "at most 52,064 tokens would fit",
             id="the stage with the least room is named",
         ),
         pytest.param(
@@ -138,7 +138,7 @@ def test_v32_needs_tensor_parallelism_beside_attention_replicas_on_h200():
 
 def test_the_band_widens_as_the_cache_shrinks():
     roomy = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H200)
-    tight = estimate(shape(R1), Parallelism(tensor=8), replace(SETTINGS, gpu_memory_utilization_percent=66), H200)
+    tight = estimate(shape(R1), Parallelism(tensor=8), replace(SETTINGS, gpu_memory_utilization_percent=72), H200)
     overdrawn = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H100)
     assert roomy.kv_cache_error_percent < tight.kv_cache_error_percent < overdrawn.kv_cache_error_percent == 100
 
@@ -168,9 +168,36 @@ def test_worst_rank_is_the_first_of_equals():
         kv_cache_error_percent=1,
         longest_context_tokens=0,
         fits=True,
+        fits_surely=True,
         limit="",
+        basis="",
     )
     assert answer.worst_rank.stage == 0
+
+
+@pytest.mark.parametrize(
+    ("release", "percent", "fits", "surely"),
+    [
+        pytest.param("0.19.0", 92, True, True, id="room to spare"),
+        pytest.param("0.19.0", 62, True, False, id="one request fits, but the error could take its room"),
+        pytest.param("0.19.0", 64, True, True, id="a little more room and the narrow band of a measured release"),
+        pytest.param("0.20.0", 64, True, False, id="the same room and the wide band of a release without start-ups"),
+        pytest.param("0.19.0", 61, False, False, id="nothing fits"),
+    ],
+)
+def test_a_fit_is_sure_when_the_lower_end_of_the_band_fits(release: str, percent: int, fits: bool, surely: bool):
+    settings = replace(SETTINGS, release=release, gpu_memory_utilization_percent=percent)
+    answer = estimate(shape(R1), Parallelism(tensor=8), settings, H200)
+    assert (answer.fits, answer.fits_surely) == (fits, surely)
+
+
+def test_tensor_parallel_groups_of_another_generation_have_a_wider_band():
+    settings = replace(SETTINGS, release="0.19.0")
+    hopper, ampere = (
+        estimate(shape(LLM_67B), Parallelism(tensor=4), settings, H100, capability) for capability in ((9, 0), (8, 0))
+    )
+    assert hopper.kv_cache_tokens == ampere.kv_cache_tokens
+    assert hopper.kv_cache_error_percent < ampere.kv_cache_error_percent
 
 
 def test_the_explanation_shows_the_numbers_of_the_answer():
