@@ -43,10 +43,12 @@ def stored(quantization: object, name: str = LLAMA) -> ModelShape:
         pytest.param(AWQ, StoredPrecision.AWQ, Fraction(133, 32), id="awq"),
         pytest.param({**AWQ, "group_size": 64}, StoredPrecision.AWQ, 4 + Fraction(20, 64), id="awq g64"),
         pytest.param({"quant_method": "awq", "w_bit": 4, "q_group_size": -1}, StoredPrecision.AWQ, 4, id="awq rows"),
-        pytest.param(GPTQ, StoredPrecision.GPTQ, 4 + Fraction(16, 128), id="gptq drops its zeros"),
-        pytest.param({**GPTQ, "group_size": 32, "bits": 8}, StoredPrecision.GPTQ, Fraction(17, 2), id="gptq 8 bits"),
-        pytest.param({**GPTQ, "quant_method": "gptq_marlin"}, StoredPrecision.GPTQ, Fraction(33, 8), id="marlin"),
-        pytest.param({**GPTQ, "desc_act": True}, StoredPrecision.GPTQ_REORDERED, Fraction(33, 8), id="desc_act"),
+        pytest.param(GPTQ, StoredPrecision.GPTQ, Fraction(133, 32), id="gptq"),
+        pytest.param(
+            {**GPTQ, "group_size": 32, "bits": 8}, StoredPrecision.GPTQ, 8 + Fraction(24, 32), id="gptq 8 bits"
+        ),
+        pytest.param({**GPTQ, "quant_method": "gptq_marlin"}, StoredPrecision.GPTQ, Fraction(133, 32), id="marlin"),
+        pytest.param({**GPTQ, "desc_act": True}, StoredPrecision.GPTQ_REORDERED, Fraction(133, 32), id="desc_act"),
         pytest.param({**GPTQ, "desc_act": True, "group_size": -1}, StoredPrecision.GPTQ, 4, id="desc_act of rows"),
         pytest.param(compressed(INT4), StoredPrecision.GPTQ, Fraction(33, 8), id="w4a16"),
         pytest.param(

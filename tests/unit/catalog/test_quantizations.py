@@ -31,7 +31,7 @@ def test_the_ladder_as_a_whole():
         ("INT8W8A8", "compressed-tensors", 8, "NearLossless", True),
         ("NVFP4", "modelopt_fp4", Fraction(9, 2), "NearLossless", True),
         ("AWQ", "awq", Fraction(133, 32), "Economy", True),
-        ("GPTQ", "gptq", Fraction(33, 8), "Economy", True),
+        ("GPTQ", "gptq", Fraction(133, 32), "Economy", True),
     ]
 
 
@@ -99,7 +99,7 @@ def test_what_is_said_of_quality_has_a_source():
         pytest.param("awq", "AWQ", Fraction(133, 32), id="awq"),
         pytest.param("awq_marlin:64", "AWQ:64", 4 + Fraction(20, 64), id="another name of awq"),
         pytest.param("AWQ:-1", "AWQ:-1", 4, id="whole rows"),
-        pytest.param("GPTQ:32", "GPTQ:32", Fraction(9, 2), id="gptq"),
+        pytest.param("GPTQ:32", "GPTQ:32", 4 + Fraction(20, 32), id="gptq"),
         pytest.param("W4A16:64", "W4A16:64", Fraction(17, 4), id="w4a16"),
         pytest.param("mxfp4", "MXFP4", Fraction(17, 4), id="mxfp4"),
         pytest.param("bitsandbytes", "NF4", Fraction(9, 2), id="nf4"),
