@@ -13,6 +13,7 @@
     │   └── UnknownOptimizerError
     ├── UnsupportedModelError     a model config names an architecture or field that is not covered
     ├── InventoryError            a cluster snapshot cannot be read
+    ├── EngineMetricsError        the metrics page of an engine cannot be had or read
     ├── SandboxError              the local control plane cannot be built, started or stopped
     └── ClusterError              the Kubernetes API refused or did not answer
         ├── NotFoundError
@@ -99,6 +100,10 @@ class UnsupportedModelError(DeepSeekOperatorError):
 
 class InventoryError(DeepSeekOperatorError):
     """A cluster snapshot cannot be read; the text names the file or object and what to run instead."""
+
+
+class EngineMetricsError(DeepSeekOperatorError):
+    """The metrics page of an engine cannot be had or read; the text says why. What runs is not touched by it."""
 
 
 class SandboxError(DeepSeekOperatorError):
