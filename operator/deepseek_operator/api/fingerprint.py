@@ -80,6 +80,29 @@ def spec_fingerprint(deployment: DeepSeekDeployment) -> str:
     return _digest(said)[:FINGERPRINT_CHARACTERS]
 
 
+def engine_variant(deployment: DeepSeekDeployment) -> str:
+    """Return what identifies everything outside the plan that may change an engine's memory; empty for the usual.
+
+    What an engine of one variant reports says nothing about another: another image, further arguments and variables,
+    other weights under the same name.
+    """
+    spec = deployment.spec
+    storage = spec.model.storage
+    told = {
+        "image": spec.engine.image,
+        "extraArgs": spec.engine.extra_args,
+        "env": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in spec.engine.env],
+        "config": spec.model.config,
+        "revision": spec.model.revision,
+        "checkpoint": spec.precision.checkpoint,
+        "storage": None
+        if storage is None or storage.hugging_face is not None
+        else storage.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    unusual = {key: value for key, value in told.items() if value}
+    return _digest(unusual)[:FINGERPRINT_CHARACTERS] if unusual else ""
+
+
 def _digest(value: object) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -9,6 +9,7 @@ from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint
 from deepseek_operator.capacity.node_gpus import node_gpus
 from deepseek_operator.catalog.gpu_labels import GpuSharing
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.planner.measurement import Measurement, distinct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,12 @@ class Inventory:
 
     Args:
         nodes_without_gpus: how many other nodes there are.
+        measurements: what engines of the cluster have reported.
     """
 
     nodes: tuple[NodeInventory, ...]
     nodes_without_gpus: int = 0
+    measurements: tuple[Measurement, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -76,13 +79,16 @@ class Inventory:
         return tuple(f"{node.name}: {warning}" for node in self.nodes for warning in node.warnings)
 
 
-def inventory(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> Inventory:
+def inventory(
+    nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], measurements: Iterable[Measurement] = ()
+) -> Inventory:
     """Return the inventory of a cluster.
 
     Args:
         nodes: every node, in any order; names are unique.
         pods: pods of all namespaces, in any order. Those that have finished, wait for a node or ask for no GPU
             hold nothing; terminating ones hold their GPUs until they are gone.
+        measurements: what engines of the cluster have reported, in any order.
     """
     pods_by_node: dict[str, list[PodFacts]] = {}
     for pod in pods:
@@ -96,6 +102,7 @@ def inventory(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> Inventory
             if node.has_gpus
         ),
         nodes_without_gpus=sum(not node.has_gpus for node in known),
+        measurements=distinct(measurements),
     )
 
 

@@ -1,7 +1,8 @@
 """A small, versioned file of everything that planning needs to know of a cluster.
 
-Holds no more than ``facts`` keeps: nodes, and unfinished pods that ask for GPUs. What ``kubectl get nodes,pods -A
--o json`` prints is read as well, so planning works where only kubectl is at hand.
+Holds no more than ``facts`` keeps (nodes, and unfinished pods that ask for GPUs) and what engines have reported. What
+``kubectl get nodes,pods -A -o json`` prints is read as well, so planning works where only kubectl is at hand; with
+``nodes,pods,dsd`` it tells the engines' reports too.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from deepseek_operator.api.v1alpha1 import KIND as DEPLOYMENT_KIND
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, read_taints
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
+from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
 from deepseek_operator.errors import InventoryError, shortened
+from deepseek_operator.planner.measurement import Measurement, distinct
 
 API_VERSION: Final = "deepseek-operator.io/v1alpha1"
 KIND: Final = "InventorySnapshot"
@@ -44,12 +48,15 @@ def project_pod(pod: Mapping[str, object]) -> dict[str, object]:
     return _stored_pod(read_pod(pod))
 
 
-def snapshot(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> dict[str, object]:
+def snapshot(
+    nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], measurements: Iterable[Measurement] = ()
+) -> dict[str, object]:
     """Return a snapshot, sorted by name.
 
     Args:
         nodes: every node of the cluster, read with ``read_node`` page by page, so that no live object is kept.
         pods: pods of all namespaces; those that ask for no GPU or have finished are left out.
+        measurements: what engines of the cluster have reported.
 
     >>> snapshot([read_node({"metadata": {"name": "cpu-1"}})], [])["nodes"]
     [{'name': 'cpu-1'}]
@@ -59,11 +66,12 @@ def snapshot(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> dict[str, 
         "kind": KIND,
         "nodes": [_stored_node(node) for node in sorted(nodes, key=lambda node: node.name)],
         "pods": [_stored_pod(pod) for pod in sorted(pods, key=lambda pod: (pod.namespace, pod.name)) if pod.matters],
+        "measurements": [stored_measurement(each) for each in distinct(measurements)],
     }
 
 
 def load_snapshot(data: Mapping[str, object]) -> tuple[tuple[NodeFacts, ...], tuple[PodFacts, ...]]:
-    """Return the nodes and the pods of a snapshot, or of a ``List`` of Node and Pod objects.
+    """Return the nodes and the pods of a snapshot, or of a ``List`` of Node, Pod and DeepSeekDeployment objects.
 
     Args:
         data: the parsed file.
@@ -103,6 +111,21 @@ or `kubectl get nodes,pods -A -o json`
     )
 
 
+def snapshot_measurements(data: Mapping[str, object]) -> tuple[Measurement, ...]:
+    """Return what engines have reported, from a file that ``load_snapshot`` reads.
+
+    Raises:
+        InventoryError: a field of a snapshot has the wrong type.
+    """
+    try:
+        if str(data.get("kind")) == KIND:
+            return distinct(load_measurements(data))
+        items = items_at(data, "items")
+        return distinct(measurements_of(item for item in items if item.get("kind") == DEPLOYMENT_KIND))
+    except InventoryError as error:
+        raise InventoryError(f"{error}; {_REMEDY}") from error
+
+
 def _refuse_duplicates(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
@@ -120,7 +143,7 @@ def _loaded_list(items: Iterable[Mapping[str, object]], list_kind: str) -> tuple
             nodes.append(read_node(item))
         elif kind == "Pod":
             pods.append(read_pod(item))
-        else:
+        elif kind != DEPLOYMENT_KIND:
             raise InventoryError(f"the list holds a {shortened(str(kind))}, which is neither Node nor Pod")
     if not nodes:
         raise InventoryError("the list holds no Node")

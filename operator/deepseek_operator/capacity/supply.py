@@ -9,6 +9,7 @@ from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.planner.measurement import Measurement
 from deepseek_operator.planner.request import GpuPool, Supply
 
 
@@ -17,6 +18,7 @@ def supply(
     node_selector: Mapping[str, str] | None = None,
     tolerations: Sequence[Mapping[str, object]] = (),
     spot: Spot = Spot.NEVER,
+    measurements: Sequence[Measurement] = (),
 ) -> Supply:
     """Return the GPUs that a workload may be planned on, whether or not they are free today.
 
@@ -25,6 +27,7 @@ def supply(
         node_selector: labels that a node must carry, with exactly these values; None selects every node.
         tolerations: the user's, as in ``pod.spec``; the one for the GPU's own taint is implied.
         spot: whether interruptible nodes may be used.
+        measurements: what engines that are alike have reported; each pool gets those of its product.
 
     Returns:
         One pool per GPU product, sorted by its id. Where drivers report slightly different memory for one
@@ -46,7 +49,12 @@ def supply(
         products[gpu.id] = (gpu, min(smallest_bytes, memory_bytes))
     return Supply(
         pools=tuple(
-            GpuPool(gpu=gpu, usable_memory_bytes=memory_bytes, nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())))
+            GpuPool(
+                gpu=gpu,
+                usable_memory_bytes=memory_bytes,
+                nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())),
+                measurements=tuple(each for each in measurements if each.gpu == gpu_id),
+            )
             for gpu_id, (gpu, memory_bytes) in sorted(products.items(), key=lambda item: item[0])
         ),
         excluded=_clause(excluded),

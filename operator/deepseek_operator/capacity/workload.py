@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deepseek_operator.api.fingerprint import engine_variant
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow, OwnPods, fits_now
 from deepseek_operator.capacity.inventory import Inventory
@@ -12,9 +13,15 @@ from deepseek_operator.resources.names import Manifest
 
 
 def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
-    """Return the GPUs that the deployment may be planned on, free today or not."""
+    """Return the GPUs that the deployment may be planned on, free today or not, with what engines like it reported."""
     hardware = deployment.spec.hardware
-    return supply(inventory, hardware.node_selector, _tolerations(deployment), hardware.spot)
+    variant = engine_variant(deployment) if inventory.measurements else ""
+    alike = [
+        each
+        for each in inventory.measurements
+        if (each.model_name, each.variant) == (deployment.spec.model.name, variant)
+    ]
+    return supply(inventory, hardware.node_selector, _tolerations(deployment), hardware.spot, alike)
 
 
 def room_for(deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, replicas: int) -> FitsNow:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.facts import NodeFacts, PodFacts
     from deepseek_operator.capacity.inventory import Inventory
+    from deepseek_operator.cluster import Cluster
+    from deepseek_operator.planner.measurement import Measurement
+
+    Facts = tuple[Sequence[NodeFacts], Sequence[PodFacts], Sequence[Measurement]]
 
 MAX_SNAPSHOT_BYTES = 1024 * MIB
 """A full `kubectl get nodes,pods -A -o json` of 5,000 nodes is some 400 MiB; larger files are a mistake."""
@@ -70,8 +74,8 @@ def _decoded(read: Any, limit: int, name: str) -> str:  # noqa: ANN401 - a text 
         raise InvalidSpecError("", f"{name} is no UTF-8 text; write the manifests as YAML or JSON") from error
 
 
-def read_facts(cluster: Path | None, kubeconfig: str | None) -> tuple[Sequence[NodeFacts], Sequence[PodFacts]]:
-    """Return the nodes and GPU pods of a snapshot file, or of the live cluster when there is none.
+def read_facts(cluster: Path | None, kubeconfig: str | None) -> Facts:
+    """Return nodes, GPU pods and engines' reports of a snapshot file, or of the live cluster when there is none.
 
     Raises:
         InventoryError: the file is no snapshot.
@@ -79,11 +83,12 @@ def read_facts(cluster: Path | None, kubeconfig: str | None) -> tuple[Sequence[N
     """
     import asyncio
 
-    from deepseek_operator.capacity.snapshot import load_snapshot
+    from deepseek_operator.capacity.snapshot import load_snapshot, snapshot_measurements
 
     if cluster is None:
         return asyncio.run(_read_live(kubeconfig))
-    return load_snapshot(_load_json(cluster))
+    data = _load_json(cluster)
+    return (*load_snapshot(data), snapshot_measurements(data))
 
 
 def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:
@@ -108,7 +113,7 @@ def _load_json(path: Path) -> Mapping[str, object]:
     return data
 
 
-async def _read_live(kubeconfig: str | None) -> tuple[list[NodeFacts], list[PodFacts]]:
+async def _read_live(kubeconfig: str | None) -> Facts:
     """Read page by page and keep facts only, so that large clusters stay small in memory."""
     from deepseek_operator.capacity.facts import read_node, read_pod
     from deepseek_operator.cluster import UNFINISHED_PODS, connect
@@ -116,4 +121,22 @@ async def _read_live(kubeconfig: str | None) -> tuple[list[NodeFacts], list[PodF
     async with await connect(kubeconfig) as cluster:
         nodes = [read_node(node) async for node in cluster.list("Node")]
         pods = [read_pod(pod) async for pod in cluster.list("Pod", field_selector=UNFINISHED_PODS)]
-    return nodes, [pod for pod in pods if pod.matters]
+        reported = await _reported(cluster)
+    return nodes, [pod for pod in pods if pod.matters], reported
+
+
+async def _reported(cluster: Cluster) -> list[Measurement]:
+    """Return what engines have reported; without it a plan is still right, only less exact."""
+    from deepseek_operator.capacity.measurements import measurements_of
+    from deepseek_operator.errors import ForbiddenError, NotFoundError
+
+    found: list[Measurement] = []
+    try:
+        async for deployment in cluster.list("DeepSeekDeployment"):
+            found += measurements_of([deployment])
+    except NotFoundError:
+        return []  # the definition is not installed, so nothing runs
+    except ForbiddenError as error:
+        typer.echo(f"planned without what running engines reported: {error}", err=True)
+        return []
+    return found

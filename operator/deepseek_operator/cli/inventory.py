@@ -16,11 +16,11 @@ def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output
     from deepseek_operator.capacity.inventory import inventory as build
     from deepseek_operator.capacity.snapshot import snapshot
 
-    nodes, pods = read_facts(cluster, kubeconfig)
+    nodes, pods, measurements = read_facts(cluster, kubeconfig)
     if output is OutputFormat.TABLE:
         _print_table(build(nodes, pods))
     else:
-        write(snapshot(nodes, pods), output)
+        write(snapshot(nodes, pods, measurements), output)
 
 
 def _print_table(found: Inventory) -> None:

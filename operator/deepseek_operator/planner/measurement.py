@@ -6,6 +6,7 @@ own estimate of what was started, so better figures in the catalogue need no new
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -39,7 +40,7 @@ class Measurement:
     kv_cache_tokens: int
 
 
-def distinct(measurements: list[Measurement]) -> tuple[Measurement, ...]:
+def distinct(measurements: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """Return one measurement per setting, the one with the smallest cache, in an order that depends on nothing else.
 
     The smallest, because a plan must hold on every node.

@@ -1,0 +1,116 @@
+"""What engines of a cluster have reported, read off ``status.measurements`` of the DeepSeekDeployments.
+
+The status is the store: it survives restarts of the operator, and everybody who plans for the cluster reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from deepseek_operator.capacity.fields import integer_at, is_set, items_at, mapping_at, text_at
+from deepseek_operator.errors import InventoryError
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
+from deepseek_operator.planner.measurement import Measurement
+
+MAX_PERCENT = 100
+
+
+def read_measurements(deployment: Mapping[str, object]) -> tuple[Measurement, ...]:
+    """Return what the engines of a DeepSeekDeployment have reported.
+
+    Raises:
+        InventoryError: a field has the wrong type.
+    """
+    return load_measurements(mapping_at(deployment, "status"))
+
+
+def load_measurements(holder: Mapping[str, object]) -> tuple[Measurement, ...]:
+    """Return the entries of the field ``measurements`` of a status or a snapshot; none when it is absent.
+
+    An entry with a value that cannot be, or with a cache format that this version does not know, is left out: whoever
+    plans must not fail because of another object's status.
+
+    Raises:
+        InventoryError: a field has the wrong type.
+
+    >>> load_measurements({})
+    ()
+    """
+    read = (_measurement(entry) for entry in items_at(holder, "measurements"))
+    return tuple(each for each in read if each is not None)
+
+
+def stored_measurement(measurement: Measurement) -> dict[str, object]:
+    """Return a measurement as the status and the snapshot store it, keys always in this order."""
+    split, settings = measurement.parallelism, measurement.settings
+    return {
+        "modelName": measurement.model_name,
+        **({"variant": measurement.variant} if measurement.variant else {}),
+        "gpu": measurement.gpu,
+        "totalBytes": measurement.total_memory_bytes,
+        "parallelism": {
+            "tensor": split.tensor,
+            "pipeline": split.pipeline,
+            "data": split.data,
+            "expert": split.expert,
+        },
+        "quantization": settings.quantization,
+        "kvCache": settings.kv_cache_dtype.value,
+        "maxModelLen": settings.max_model_len,
+        "maxNumSeqs": settings.max_num_seqs,
+        "maxNumBatchedTokens": settings.max_num_batched_tokens,
+        "gpuMemoryUtilizationPercent": settings.gpu_memory_utilization_percent,
+        "engineRelease": settings.release,
+        "kvCacheTokens": measurement.kv_cache_tokens,
+    }
+
+
+def measurements_of(deployments: Iterable[Mapping[str, object]]) -> list[Measurement]:
+    """Return the measurements of many DeepSeekDeployments; an object with a damaged status has none."""
+    found: list[Measurement] = []
+    for deployment in deployments:
+        try:
+            found += read_measurements(deployment)
+        except InventoryError:
+            continue
+    return found
+
+
+def _measurement(entry: Mapping[str, object]) -> Measurement | None:
+    split = mapping_at(entry, "parallelism")
+    dtype = text_at(entry, "kvCache")
+    numbers = {
+        name: integer_at(holder, name)
+        for holder, names in (
+            (entry, ("totalBytes", "maxModelLen", "maxNumSeqs", "maxNumBatchedTokens", "kvCacheTokens")),
+            (entry, ("gpuMemoryUtilizationPercent",)),
+            (split, ("tensor", "pipeline", "data")),
+        )
+        for name in names
+    }
+    known = dtype in {each.value for each in KvCacheDtype}
+    if not known or min(numbers.values()) < 1 or numbers["gpuMemoryUtilizationPercent"] > MAX_PERCENT:
+        return None
+    return Measurement(
+        model_name=text_at(entry, "modelName"),
+        variant=text_at(entry, "variant"),
+        gpu=text_at(entry, "gpu"),
+        total_memory_bytes=numbers["totalBytes"],
+        parallelism=Parallelism(
+            tensor=numbers["tensor"],
+            pipeline=numbers["pipeline"],
+            data=numbers["data"],
+            expert=is_set(split, "expert"),
+        ),
+        settings=EngineSettings(
+            release=text_at(entry, "engineRelease"),
+            gpu_memory_utilization_percent=numbers["gpuMemoryUtilizationPercent"],
+            max_model_len=numbers["maxModelLen"],
+            max_num_seqs=numbers["maxNumSeqs"],
+            max_num_batched_tokens=numbers["maxNumBatchedTokens"],
+            kv_cache_dtype=KvCacheDtype(dtype),
+            quantization=text_at(entry, "quantization"),
+        ),
+        kv_cache_tokens=numbers["kvCacheTokens"],
+    )
