@@ -22,6 +22,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._plans: dict[str, tuple[str, int, float]] = {}
+        self._plan_errors: dict[str, tuple[str, str]] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.reconcile_seconds = Histogram(
@@ -70,6 +71,18 @@ class Metrics:
             "Cost of the accepted plans in US dollars per hour, at catalogue prices.",
             registry=registry,
         )
+        self.engine_reads = Counter(
+            "deepseek_operator_engine_reads",
+            "Reads of engines' metrics pages by result: ok, failed (no answer, or no page of vLLM).",
+            ["result"],
+            registry=registry,
+        )
+        self.plan_error = Gauge(
+            "deepseek_operator_plan_kv_cache_error_percent",
+            "Tokens of the KV cache that the engine reported less those planned, in percent of planned.",
+            ["namespace", "name"],
+            registry=registry,
+        )
         self.leading = Gauge(
             "deepseek_operator_leading",
             "1 while this process is the active operator, else 0.",
@@ -93,6 +106,16 @@ class Metrics:
         if gpu:
             self.planned_gpus.labels(gpu=gpu).dec(gpus)
             self.planned_cost.dec(cost)
+
+    def set_plan_error(self, uid: str, where: tuple[str, str], percent: int) -> None:
+        """Show how far an engine's report is from the plan of the object with that namespace and name."""
+        self._plan_errors[uid] = where
+        self.plan_error.labels(*where).set(percent)
+
+    def drop_plan_error(self, uid: str) -> None:
+        """Stop showing it."""
+        if (where := self._plan_errors.pop(uid, None)) is not None:
+            self.plan_error.remove(*where)
 
     def on_call(self, verb: str, resource: str, status: int) -> None:
         """Count one finished API call."""

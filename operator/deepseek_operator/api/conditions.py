@@ -30,13 +30,26 @@ SCALING_ACTIVE = "ScalingActive"
 SLA_MET = "SLAMet"
 """The measured latency keeps what ``spec.sla`` promises."""
 
+PLAN_ACCURATE = "PlanAccurate"
+"""The KV cache that the engine made is within the band of the plan; there once an engine has reported."""
+
 RECONCILING = "Reconciling"
 """The operator is still working towards the spec (kstatus: InProgress)."""
 
 STALLED = "Stalled"
 """The operator cannot get further without a person (kstatus: Failed)."""
 
-ORDER = (READY, PLANNED, CAPACITY_AVAILABLE, WORKLOAD_READY, SCALING_ACTIVE, SLA_MET, RECONCILING, STALLED)
+ORDER = (
+    READY,
+    PLANNED,
+    CAPACITY_AVAILABLE,
+    WORKLOAD_READY,
+    SCALING_ACTIVE,
+    SLA_MET,
+    PLAN_ACCURATE,
+    RECONCILING,
+    STALLED,
+)
 
 ABNORMAL_TRUE = frozenset({RECONCILING, STALLED})
 """Types that are left out unless they are true. Source: kstatus, sigs.k8s.io/cli-utils/pkg/kstatus."""

@@ -19,6 +19,7 @@ MAX_MESSAGE_CHARACTERS = 1024
 MAX_REASONS = 8
 MAX_ALTERNATIVES = 6
 MAX_DECISIONS = 5
+MAX_MEASUREMENTS = 4
 
 Word = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=253)]
@@ -145,10 +146,37 @@ class ObservedStatus(StatusModel):
     """What the engine reported at start-up, next to what was planned."""
 
     plan_hash: Word = Field(default="", description="Plan that the report is about.")
-    engine_version: Word = Field(default="", description="Engine release that runs.")
-    kv_cache_tokens: int = Field(default=0, description="Tokens that one replica's KV cache holds.")
-    kv_cache_blocks: int = Field(default=0, description="Blocks of the KV cache.")
-    kv_cache_tokens_error_percent: int = Field(default=0, description="Observed minus planned, in percent of planned.")
+    variant: Word = Field(default="", description="Image, arguments and weights beside the plan; empty for the usual.")
+    pod: Name = Field(default="", description="Pod that reported.")
+    image: Annotated[str, Field(max_length=1024)] = Field(default="", description="Image that it runs.")
+    engine_release: Word = Field(default="", description="Engine release planned for.")
+    kv_cache_tokens: Count = Field(default=0, description="Tokens that one replica's KV cache holds.")
+    kv_cache_blocks: Count = Field(default=0, description="Blocks of the KV cache, all engines of a replica together.")
+    block_size: Count = Field(default=0, description="Tokens in a block.")
+    sized_by_hand: bool = Field(default=False, description="The owner set the size, so no plan is corrected by it.")
+    planned_kv_cache_tokens: Count = Field(default=0, description="Tokens that were planned.")
+    difference_percent: int = Field(
+        default=0, description="Observed minus planned, in percent of planned, rounded away from zero."
+    )
+    band_percent: Count = Field(default=0, description="Half width of the band of the planned tokens.")
+
+
+class MeasurementStatus(StatusModel):
+    """What an engine reported, with what it was told; corrects plans of the same model on the same GPUs."""
+
+    model_name: Name = Field(description="Model that ran.")
+    variant: Word = Field(default="", description="As in observed.")
+    gpu: Name = Field(description="GPU product.")
+    total_bytes: Count = Field(description="Memory of one GPU that was planned with.")
+    parallelism: ParallelismStatus = Field(description="Split.")
+    quantization: Word = Field(description="Weight format.")
+    kv_cache: Word = Field(description="KV cache format.")
+    max_model_len: Count = Field(description="As in plan.")
+    max_num_seqs: Count = Field(description="As in plan.")
+    max_num_batched_tokens: Count = Field(description="As in plan.")
+    gpu_memory_utilization_percent: Count = Field(description="As in plan.")
+    engine_release: Word = Field(description="As in plan.")
+    kv_cache_tokens: Count = Field(description="Tokens that the replica's KV cache held.")
 
 
 class ScalingDecision(StatusModel):
@@ -184,7 +212,7 @@ class DeepSeekDeploymentStatus(StatusModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Ready, Planned, CapacityAvailable, WorkloadReady, ScalingActive, SLAMet; "
-        "Reconciling and Stalled while True.",
+        "PlanAccurate once an engine has reported; Reconciling and Stalled while True.",
         json_schema_extra=list_map("type"),
     )
     plan: PlanStatus | None = Field(default=None, description="The accepted plan.")
@@ -194,6 +222,9 @@ class DeepSeekDeploymentStatus(StatusModel):
     infeasible: InfeasibleStatus | None = Field(default=None, description="Why there is no plan.")
     fingerprint: Word = Field(default="", description="Identifies the part of the spec that the plan answers.")
     observed: ObservedStatus | None = Field(default=None, description="What the engine reported at start-up.")
+    measurements: Annotated[tuple[MeasurementStatus, ...], Field(max_length=MAX_MEASUREMENTS)] = Field(
+        default=(), description="Reports of the last plans that ran, newest first."
+    )
     replicas: Count = Field(default=0, description="Replicas that exist.")
     ready_replicas: Count = Field(default=0, description="Replicas that serve.")
     selector: Annotated[str, Field(max_length=512)] = Field(

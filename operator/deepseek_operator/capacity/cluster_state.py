@@ -8,11 +8,11 @@ watch's event loop owns it, and hands out the immutable ``Inventory``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
-from deepseek_operator.planner.measurement import Measurement, distinct
+from deepseek_operator.capacity.measurements import MeasurementStore
+from deepseek_operator.planner.measurement import Measurement
 
 PodKey = tuple[str, str]
 """Namespace and name."""
@@ -33,8 +33,7 @@ class ClusterState:
         self._pods: dict[PodKey, PodFacts] = {}
         self._keys_by_node: dict[str, set[PodKey]] = {}
         self._computed: dict[str, NodeInventory] = {}
-        self._reported: dict[str, tuple[Measurement, ...]] = {}
-        self._measurements: tuple[Measurement, ...] = ()
+        self._measurements = MeasurementStore()
         self._inventory: Inventory | None = None
 
     def set_node(self, node: Mapping[str, object]) -> bool:
@@ -91,14 +90,7 @@ class ClusterState:
 
     def set_measurements(self, owner_uid: str, measurements: tuple[Measurement, ...]) -> bool:
         """Take in what the engines of a DeepSeekDeployment have reported; return whether the inventory may differ."""
-        if self._reported.get(owner_uid, ()) == measurements:
-            return False
-        if measurements:
-            self._reported[owner_uid] = measurements
-        else:
-            del self._reported[owner_uid]
-        before, self._measurements = self._measurements, distinct(chain.from_iterable(self._reported.values()))
-        if before == self._measurements:
+        if not self._measurements.put(owner_uid, measurements):
             return False
         self._inventory = None
         return True
@@ -118,7 +110,7 @@ class ClusterState:
             self._inventory = Inventory(
                 nodes=tuple(self._node_inventory(name) for name in with_gpus),
                 nodes_without_gpus=len(self._nodes) - len(with_gpus),
-                measurements=self._measurements,
+                measurements=self._measurements.distinct(),
             )
         return self._inventory
 

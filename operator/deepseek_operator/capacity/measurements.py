@@ -5,13 +5,15 @@ The status is the store: it survives restarts of the operator, and everybody who
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from deepseek_operator.capacity.fields import integer_at, is_set, items_at, mapping_at, text_at
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
-from deepseek_operator.planner.measurement import Measurement
+from deepseek_operator.planner.measurement import Measurement, distinct, without_tokens
 
 MAX_PERCENT = 100
 
@@ -75,6 +77,45 @@ def measurements_of(deployments: Iterable[Mapping[str, object]]) -> list[Measure
         except InventoryError:
             continue
     return found
+
+
+class MeasurementStore:
+    """What the engines of each object have reported, changed by one object at a time.
+
+    A thousand objects that run alike are one measurement, and a further one like them is no news.
+    """
+
+    def __init__(self) -> None:
+        self._by_owner: dict[str, tuple[Measurement, ...]] = {}
+        self._tokens: dict[Measurement, Counter[int]] = {}
+
+    def put(self, owner: str, measurements: tuple[Measurement, ...]) -> bool:
+        """Put an owner's measurements in place of those before; return whether ``distinct`` may differ."""
+        before = self._by_owner.pop(owner, ())
+        if measurements:
+            self._by_owner[owner] = measurements
+        if before == measurements:
+            return False
+        keys = {without_tokens(each) for each in (*before, *measurements)}
+        smallest = {key: min(self._tokens.get(key, ()), default=None) for key in keys}
+        for each in before:
+            self._count(each, -1)
+        for each in measurements:
+            self._count(each, 1)
+        return any(min(self._tokens.get(key, ()), default=None) != smallest[key] for key in keys)
+
+    def distinct(self) -> tuple[Measurement, ...]:
+        """Return one measurement per setting, as `planner.measurement.distinct` does."""
+        return distinct(replace(key, kv_cache_tokens=min(tokens)) for key, tokens in self._tokens.items())
+
+    def _count(self, measurement: Measurement, change: int) -> None:
+        key = without_tokens(measurement)
+        counts = self._tokens.setdefault(key, Counter())
+        counts[measurement.kv_cache_tokens] += change
+        if not counts[measurement.kv_cache_tokens]:
+            del counts[measurement.kv_cache_tokens]
+        if not counts:
+            del self._tokens[key]
 
 
 def _measurement(entry: Mapping[str, object]) -> Measurement | None:

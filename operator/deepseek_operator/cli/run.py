@@ -28,6 +28,9 @@ def run(
     resync_seconds: Annotated[
         int, typer.Option(min=10, max=10**6, help="Longest time between two passes over one object.")
     ] = 3600,
+    engine_metrics: Annotated[
+        bool, typer.Option(help="Read the metrics page of each plan's first ready pod, to correct plans.")
+    ] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Watch DeepSeekDeployments and keep the cluster as they say, until SIGTERM."""
@@ -47,6 +50,7 @@ def run(
             lease_namespace=lease_namespace,
             lease_seconds=lease_seconds,
             resync_seconds=resync_seconds,
+            read_engine_metrics=engine_metrics,
         ),
         verbose=verbose,
     )

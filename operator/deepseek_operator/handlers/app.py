@@ -115,7 +115,7 @@ async def _watch(
     async def watching() -> None:
         # The first plan must see the whole cluster, and a child that exists must not be taken for missing.
         await followers.listed()
-        await _wait_for_resource(cluster, settings.namespaces)
+        await _wait_for_resource(cluster, settings.namespaces, operator)
         # What was listed stays; looking through it for garbage again and again would cost a tenth of all work.
         gc.collect()
         gc.freeze()
@@ -148,13 +148,17 @@ async def _watch(
         await asyncio.wait(tasks)
 
 
-async def _wait_for_resource(cluster: Cluster, namespaces: Sequence[str]) -> None:
-    """Wait until the API server serves the custom resource; the chart may install both at the same time."""
+async def _wait_for_resource(cluster: Cluster, namespaces: Sequence[str], operator: Operator) -> None:
+    """Wait until the API server serves the custom resource; the chart may install both at the same time.
+
+    Then take in what engines have reported, because the first plan must know all of it.
+    """
     told = ""
     while True:
         try:
-            async for _ in cluster.list(KIND, next(iter(namespaces), None)):
-                break
+            for namespace in namespaces or (None,):
+                async for body in cluster.list(KIND, namespace):
+                    operator.reported(body)
             return
         except ClusterError as error:
             if str(error) != told:

@@ -11,10 +11,10 @@ from deepseek_operator.api import conditions
 
 JsonObject = Mapping[str, Any]
 
-TOLD = (conditions.PLANNED, conditions.READY)
+TOLD = (conditions.PLANNED, conditions.READY, conditions.PLAN_ACCURATE)
 """Conditions whose changes become events; the others change together with them."""
 
-QUIET = frozenset({"Progressing"})
+QUIET = frozenset({"Progressing", "WithinBand", "EngineServesTls", "SizedByHand"})
 """Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events."""
 
 MAX_MESSAGE_CHARACTERS = 1024

@@ -33,6 +33,8 @@ def observations(situation: Situation) -> list[Observation]:
         _scaling_active(situation),
         _sla_met(situation),
     ]
+    if (accurate := _plan_accurate(situation)) is not None:
+        made.append(accurate)
     return made + _progress(situation, planned, workload)
 
 
@@ -137,6 +139,34 @@ def _sla_met(situation: Situation) -> Observation:
         reason="NotMeasured" if asked else "NoSla",
         message="no metrics source is configured" if asked else "spec.sla is not set",
     )
+
+
+def _plan_accurate(situation: Situation) -> Observation | None:
+    """Return whether the engine's cache is within the plan's band; None while no engine has told."""
+
+    def observation(holds: bool | None, reason: str, message: str) -> Observation:
+        return Observation(type=conditions.PLAN_ACCURATE, holds=holds, reason=reason, message=message)
+
+    acceptance, observed = situation.acceptance, situation.feedback.observed
+    if situation.deployment is None or acceptance is None or acceptance.accepted is None:
+        return None
+    if situation.deployment.spec.engine.tls_secret_ref is not None and situation.ready_replicas:
+        return observation(
+            None,
+            "EngineServesTls",
+            "the engine serves HTTPS with a certificate that the operator cannot check, so its metrics are not read",
+        )
+    if observed is None or observed.plan_hash != plan_hash(acceptance.accepted.plan):
+        return None
+    cache = (
+        f"the KV cache holds {observed.kv_cache_tokens:,} tokens, {observed.difference_percent:+d} % of the "
+        f"{observed.planned_kv_cache_tokens:,} planned (± {observed.band_percent} %)"
+    )
+    if observed.sized_by_hand:
+        return observation(None, "SizedByHand", f"{cache}; the owner set its size, so it corrects no plan")
+    if abs(observed.difference_percent) <= observed.band_percent:
+        return observation(True, "WithinBand", cache)
+    return observation(False, "OutsideBand", f"{cache}; the next plans of this model on these GPUs are corrected by it")
 
 
 def _ready(situation: Situation, planned: Observation, workload: Observation) -> Observation:

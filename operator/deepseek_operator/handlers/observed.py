@@ -13,6 +13,7 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1 import KIND
 from deepseek_operator.resources.names import (
+    ANNOTATION_PLAN_HASH,
     ANNOTATION_TEMPLATE_HASH,
     FIELD_MANAGER,
     LABEL_DEPLOYMENT,
@@ -73,7 +74,14 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """One of our pods: where it runs and what it waits for."""
+    """One of our pods: where it runs and what it waits for.
+
+    Args:
+        address: IP address; empty until it has one.
+        plan_hash: of the plan that it runs.
+        image: of the engine's container.
+        owner: name of the ReplicaSet that controls it; empty for any other pod.
+    """
 
     name: str
     node: str
@@ -82,6 +90,11 @@ class PodState:
     deleting: bool
     waiting_reason: str
     waiting_message: str
+    uid: str = ""
+    address: str = ""
+    plan_hash: str = ""
+    image: str = ""
+    owner: str = ""
 
 
 @dataclass
@@ -233,6 +246,18 @@ def pod_state(body: JsonObject) -> PodState:
         deleting=bool(metadata.get("deletionTimestamp")),
         waiting_reason=str(waiting.get("reason") or ""),
         waiting_message=str(waiting.get("message") or "")[:300],
+        uid=str(metadata.get("uid") or ""),
+        address=str(status.get("podIP") or ""),
+        plan_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_PLAN_HASH) or ""),
+        image=next((str(each.get("image") or "") for each in spec.get("containers") or ()), ""),
+        owner=next(
+            (
+                str(each.get("name") or "")
+                for each in metadata.get("ownerReferences") or ()
+                if each.get("controller") and each.get("kind") == "ReplicaSet"
+            ),
+            "",
+        ),
     )
 
 

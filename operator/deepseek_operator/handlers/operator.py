@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepseek_operator.capacity.cluster_state import ClusterState
+from deepseek_operator.capacity.measurements import read_measurements
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.endpoints import Heartbeat
+from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.loops import Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
@@ -38,7 +40,8 @@ class Operator:
         self._metrics = metrics
         self._nodes = ClusterState()
         self._observed = Observed()
-        self._reconciler = Reconciler(cluster, self._observed, self._nodes, Planning(metrics), metrics)
+        self._reports = EngineReports(self._wake, metrics, enabled=settings.read_engine_metrics)
+        self._reconciler = Reconciler(cluster, self._observed, self._nodes, Planning(metrics), self._reports, metrics)
         self._loops = Loops(
             self._reconcile,
             resync_seconds=settings.resync_seconds,
@@ -58,17 +61,31 @@ class Operator:
         if self._settling is not None:
             self._settling.cancel()
         await self._loops.close()
+        await self._reports.close()
 
     def deployment_seen(self, body: JsonObject) -> None:
         """A DeepSeekDeployment was listed, added or changed."""
         uid = body["metadata"]["uid"]
+        self.reported(body)
         if self._observed.put_deployment(body) or uid not in self._loops:
             self._loops.start(uid)
             self._metrics.objects.set(len(self._loops))
 
+    def reported(self, body: JsonObject) -> None:
+        """Take in what the engines of a DeepSeekDeployment have reported; everybody's next plan may use it."""
+        try:
+            measurements = read_measurements(body)
+        except InventoryError as error:
+            log.warning("%s: %s", body["metadata"]["name"], error)
+            return
+        if self._nodes.set_measurements(body["metadata"]["uid"], measurements):
+            self._settle(nodes_changed=True)
+
     def deployment_gone(self, gone: Identity) -> None:
         """A DeepSeekDeployment was deleted; owner references delete its children."""
         self._loops.stop(gone.uid)
+        if self._nodes.set_measurements(gone.uid, ()):
+            self._settle(nodes_changed=True)
         self._observed.drop_deployment(gone)
         self._reconciler.forget(gone.uid)
         self._metrics.objects.set(len(self._loops))

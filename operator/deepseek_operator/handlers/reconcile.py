@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from deepseek_operator.api.fingerprint import plan_hash, spec_fingerprint
+from deepseek_operator.api.fingerprint import engine_variant, plan_hash, spec_fingerprint
 from deepseek_operator.api.parse import parse
 from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.api.to_request import plan_request
@@ -22,7 +22,9 @@ from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.handlers.apply import Applier
+from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
+from deepseek_operator.handlers.feedback import feedback_of, with_report
 from deepseek_operator.handlers.loops import Turn
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
@@ -52,6 +54,7 @@ class _Question:
     deployment: DeepSeekDeployment
     request: PlanRequest
     fingerprint: str
+    variant: str
 
 
 class Reconciler:
@@ -62,16 +65,24 @@ class Reconciler:
         observed: what the watches show of our objects.
         nodes: what the watches show of nodes and GPU pods.
         planning: asks the planner.
+        reports: asks the engines.
         metrics: where to count.
     """
 
     def __init__(
-        self, cluster: Cluster, observed: Observed, nodes: ClusterState, planning: Planning, metrics: Metrics
+        self,
+        cluster: Cluster,
+        observed: Observed,
+        nodes: ClusterState,
+        planning: Planning,
+        reports: EngineReports,
+        metrics: Metrics,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
         self._nodes = nodes
         self._planning = planning
+        self._reports = reports
         self._metrics = metrics
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
@@ -88,7 +99,9 @@ class Reconciler:
         self._applier.forget(uid)
         self._made.pop(uid, None)
         self._waiting.discard(uid)
+        self._reports.forget(uid)
         self._metrics.drop_plan(uid)
+        self._metrics.drop_plan_error(uid)
 
     async def reconcile(self, uid: str, turn: Turn) -> bool:
         """Do one pass over an object.
@@ -110,6 +123,7 @@ class Reconciler:
         if turn.resync:
             self._applier.forget(uid)
             self._made.pop(uid, None)
+            self._reports.forget(uid)
         failure: ClusterError | None = None
         situation = await self._decide(body)
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
@@ -118,7 +132,7 @@ class Reconciler:
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
-        situation = self._look(body, situation)
+        situation = self._listen(body, self._look(body, situation))
         if turn.pressed and failure is None and _only_started(situation):
             return True
         situation = replace(situation, fits=self._fits(situation))
@@ -161,7 +175,9 @@ class Reconciler:
         known = self._questions.get(key)
         if known is None:
             deployment = parse(body)
-            known = _Question(deployment, plan_request(deployment), spec_fingerprint(deployment))
+            known = _Question(
+                deployment, plan_request(deployment), spec_fingerprint(deployment), engine_variant(deployment)
+            )
             self._questions[key] = known
             if len(self._questions) > REMEMBERED_QUESTIONS:
                 self._questions.popitem(last=False)
@@ -237,6 +253,20 @@ class Reconciler:
         workload = Workload(generation=child.generation, status=child.status) if child else None
         return replace(situation, workload=workload, pods=pods)
 
+    def _listen(self, body: JsonObject, situation: Situation) -> Situation:
+        """Add what engines have reported; one that should be asked is asked beside this pass."""
+        situation = replace(situation, feedback=feedback_of(body.get("status") or {}))
+        if situation.deployment is None or situation.acceptance is None or situation.acceptance.accepted is None:
+            return situation
+        variant = self._question(body).variant
+        pod = reporter(situation, variant)
+        report = self._reports.report(body["metadata"]["uid"], pod) if pod else None
+        if pod is None or report is None:
+            return situation
+        plan = situation.acceptance.accepted.plan
+        told = with_report(situation.feedback, plan, report, variant=variant, pod=pod.name, image=pod.image)
+        return replace(situation, feedback=told)
+
     def _fits(self, situation: Situation) -> FitsNow | None:
         """Return whether the replicas that no node has yet have room; None when there are none."""
         placed = sum(1 for pod in situation.pods if pod.node and not pod.deleting)
@@ -255,6 +285,10 @@ class Reconciler:
         accepted = situation.acceptance.accepted if situation.acceptance else None
         if accepted is not None:
             self._metrics.set_plan(uid, accepted.plan, situation.wanted_replicas)
+            observed, deployment = situation.feedback.observed, situation.deployment
+            if observed is not None and deployment is not None and observed.plan_hash == plan_hash(accepted.plan):
+                where = (deployment.metadata.namespace, deployment.metadata.name)
+                self._metrics.set_plan_error(uid, where, observed.difference_percent)
 
     async def _write_status(self, body: JsonObject, situation: Situation) -> None:
         metadata, old = body["metadata"], body.get("status") or {}
@@ -293,7 +327,8 @@ class Reconciler:
         if self._supplies[0] is not inventory:
             self._supplies = (inventory, {})
         hardware = deployment.spec.hardware
-        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot))
+        alike = (deployment.spec.model.name, engine_variant(deployment)) if inventory.measurements else ()
+        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot, alike))
         known = self._supplies[1]
         if key not in known:
             known[key] = supply_for(deployment, inventory)

@@ -29,6 +29,7 @@ class Settings:
         resync_seconds: longest time between two full passes over one object, when nothing wakes it earlier.
         settle_seconds: how long a change of the nodes may settle before all objects look at it.
         max_parallel_reconciles: objects worked on at once.
+        read_engine_metrics: whether the metrics pages of started engines are read, to correct plans.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -43,3 +44,4 @@ class Settings:
     resync_seconds: int = 3600
     settle_seconds: float = 1.0
     max_parallel_reconciles: int = 32
+    read_engine_metrics: bool = True

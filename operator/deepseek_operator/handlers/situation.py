@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.handlers.acceptance import Acceptance
+from deepseek_operator.handlers.feedback import Feedback
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.scaling.decision import ReplicaDecision
 
@@ -52,6 +53,7 @@ class Situation:
         workload: what runs; None when there is none.
         pods: of the object, ordered by name.
         fits: whether the missing replicas fit what is free; None when none is missing.
+        feedback: what engines have reported, as the status holds it.
         failure: why the children could not be applied, one sentence; empty when they were.
     """
 
@@ -64,6 +66,7 @@ class Situation:
     workload: Workload | None = None
     pods: tuple[PodState, ...] = ()
     fits: FitsNow | None = None
+    feedback: Feedback = field(default_factory=Feedback)
     failure: str = ""
 
     @property

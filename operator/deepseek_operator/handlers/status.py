@@ -15,7 +15,18 @@ from deepseek_operator.resources.service import endpoint
 
 JsonObject = Mapping[str, Any]
 
-KEPT_WHEN_INVALID = ("plan", "fingerprint", "replicas", "readyReplicas", "selector", "endpoint", "scaling", "summary")
+KEPT_WHEN_INVALID = (
+    "plan",
+    "fingerprint",
+    "observed",
+    "measurements",
+    "replicas",
+    "readyReplicas",
+    "selector",
+    "endpoint",
+    "scaling",
+    "summary",
+)
 """What stays as it was while the spec cannot be obeyed, because what runs stays too."""
 
 
@@ -38,7 +49,8 @@ def next_status(old: JsonObject, situation: Situation, now: str) -> dict[str, An
     }
     if situation.acceptance is None or situation.deployment is None:
         return status | {field: old[field] for field in KEPT_WHEN_INVALID if field in old}
-    return status | _plan_fields(situation) | _workload_fields(situation.deployment, situation)
+    fields = _plan_fields(situation) | situation.feedback.fields() | _workload_fields(situation.deployment, situation)
+    return status | fields
 
 
 def _plan_fields(situation: Situation) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class Measurement:
     kv_cache_tokens: int
 
 
+def without_tokens(measurement: Measurement) -> Measurement:
+    """Return what was started, without what it reported; equal for engines that were started alike."""
+    return replace(measurement, kv_cache_tokens=0)
+
+
 def distinct(measurements: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """Return one measurement per setting, the one with the smallest cache, in an order that depends on nothing else.
 
@@ -47,7 +52,7 @@ def distinct(measurements: Iterable[Measurement]) -> tuple[Measurement, ...]:
     """
     smallest: dict[Measurement, Measurement] = {}
     for each in measurements:
-        key = replace(each, kv_cache_tokens=0)
+        key = without_tokens(each)
         known = smallest.get(key)
         if known is None or each.kv_cache_tokens < known.kv_cache_tokens:
             smallest[key] = each

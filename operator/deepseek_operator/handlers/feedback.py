@@ -1,0 +1,125 @@
+"""What engines have reported, as values: what the status keeps of it and how a new report is put there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.status import MAX_MEASUREMENTS, ObservedStatus
+from deepseek_operator.capacity.measurements import stored_measurement
+from deepseek_operator.engine_metrics import KvCacheReport
+from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.planner.measurement import Measurement
+from deepseek_operator.planner.result import Plan
+from deepseek_operator.units import ceil_div
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What engines of one object have reported.
+
+    Args:
+        observed: ``status.observed``; None when nothing was reported or when it cannot be read.
+        measurements: ``status.measurements`` as stored, newest first.
+    """
+
+    observed: ObservedStatus | None = None
+    measurements: tuple[JsonObject, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the status."""
+        fields: dict[str, Any] = {}
+        if self.observed is not None:
+            fields["observed"] = self.observed.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        if self.measurements:
+            fields["measurements"] = list(self.measurements)
+        return fields
+
+
+def feedback_of(status: JsonObject) -> Feedback:
+    """Return what a status holds; what an editor has damaged counts as not reported."""
+    observed, measurements = status.get("observed"), status.get("measurements")
+    try:
+        read = ObservedStatus.model_validate_json(json.dumps(observed)) if observed else None
+    except ValidationError:
+        read = None
+    return Feedback(observed=read, measurements=tuple(measurements or ()))
+
+
+def with_report(
+    feedback: Feedback, plan: Plan, report: KvCacheReport, *, variant: str, pod: str, image: str
+) -> Feedback:
+    """Return the feedback with a new report beside what was planned.
+
+    Args:
+        feedback: what was reported before.
+        plan: that the pod runs.
+        report: of its engine.
+        variant: everything outside the plan that changes memory.
+        pod: name of the pod.
+        image: that it runs.
+    """
+    tokens = report.tokens_per_engine * plan.parallelism.data
+    observed = ObservedStatus(
+        plan_hash=plan_hash(plan),
+        variant=variant,
+        pod=pod,
+        image=image,
+        engine_release=plan.engine_release,
+        kv_cache_tokens=tokens,
+        kv_cache_blocks=report.num_gpu_blocks,
+        block_size=report.block_size,
+        sized_by_hand=report.sized_by_hand,
+        planned_kv_cache_tokens=plan.kv_cache_tokens,
+        difference_percent=difference_percent(tokens, plan.kv_cache_tokens),
+        band_percent=plan.kv_cache_error_percent,
+    )
+    if report.sized_by_hand:
+        return Feedback(observed=observed, measurements=feedback.measurements)
+    new = stored_measurement(measurement(plan, variant, tokens))
+    others = [each for each in feedback.measurements if _told(each) != _told(new)]
+    return Feedback(observed=observed, measurements=(new, *others)[:MAX_MEASUREMENTS])
+
+
+def measurement(plan: Plan, variant: str, kv_cache_tokens: int) -> Measurement:
+    """Return what an engine that runs a plan has reported, for the next plans."""
+    return Measurement(
+        model_name=plan.model_name,
+        variant=variant,
+        gpu=plan.gpu,
+        total_memory_bytes=plan.memory.total_bytes,
+        parallelism=plan.parallelism,
+        settings=EngineSettings(
+            release=plan.engine_release,
+            gpu_memory_utilization_percent=plan.gpu_memory_utilization_percent,
+            max_model_len=plan.max_model_len,
+            max_num_seqs=plan.max_num_seqs,
+            max_num_batched_tokens=plan.max_num_batched_tokens,
+            kv_cache_dtype=plan.kv_cache_dtype,
+            quantization=plan.quantization,
+        ),
+        kv_cache_tokens=kv_cache_tokens,
+    )
+
+
+def difference_percent(observed: int, planned: int) -> int:
+    """Return observed minus planned in percent of planned, rounded away from zero.
+
+    So it is beyond a band of whole percents exactly when the exact difference is.
+
+    >>> difference_percent(94, 100), difference_percent(1051, 1000), difference_percent(100, 100)
+    (-6, 6, 0)
+    """
+    size = ceil_div(100 * abs(observed - planned), max(1, planned))
+    return size if observed > planned else -size
+
+
+def _told(stored: JsonObject) -> JsonObject:
+    return {key: value for key, value in stored.items() if key != "kvCacheTokens"}
