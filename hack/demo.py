@@ -66,6 +66,7 @@ def operator_process(state: sandbox.SandboxState, log: Path) -> Iterator[None]:
     """Run the operator as its own process; show its log when it ends by itself."""
     command = [str(BIN / "deepseek-operator"), "run", "--kubeconfig", str(state.kubeconfig)]
     command += ["--lease-namespace", "default", "--address", "127.0.0.1", "--port", "0"]
+    command += ["--no-engine-metrics"]  # fake pods have addresses where no engine listens
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:

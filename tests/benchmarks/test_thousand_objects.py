@@ -37,6 +37,7 @@ class Operator:
         self._log = log
         command = [str(Path(sys.executable).with_name("deepseek-operator")), "run", f"--kubeconfig={state.kubeconfig}"]
         command += ["--lease-namespace=default", "--lease-seconds=10", "--address=127.0.0.1", "--port=0"]
+        command += ["--no-engine-metrics"]  # fake pods have addresses where no engine listens
         with log.open("wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 

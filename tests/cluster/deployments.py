@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,16 @@ def condition(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:
     """Return a condition of a deployment, empty while it is absent."""
     conditions = status(kubectl, name).get("conditions", ())
     return next((each for each in conditions if each["type"] == kind), {})
+
+
+def planned_by_command(kubectl: Kubectl, manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what `kubectl deepseek plan -o json` answers for one object on the live cluster."""
+    file = folder / "deployment.json"
+    file.write_text(json.dumps(manifest))
+    command = [str(Path(sys.executable).with_name("kubectl-deepseek")), "plan", "-f", str(file), "-o", "json"]
+    done = subprocess.run([*command, f"--kubeconfig={kubectl.kubeconfig}"], capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer["items"][0]
 
 
 def wait_ready(kubectl: Kubectl, *names: str) -> None:

@@ -61,14 +61,18 @@ class OperatorProcess:
 
 @contextlib.contextmanager
 def running_operator(
-    kubectl: Kubectl, folder: Path, *arguments: str, everywhere: bool = False
+    kubectl: Kubectl, folder: Path, *arguments: str, everywhere: bool = False, engines: bool = False
 ) -> Iterator[OperatorProcess]:
-    """Run an operator for the namespace of ``kubectl`` or for all; a traceback in its log fails the test."""
+    """Run an operator for the namespace of ``kubectl`` or for all; a traceback in its log fails the test.
+
+    Fake pods have addresses where no engine listens, so engines are asked only where a test brings one.
+    """
     log = folder / f"operator-{len(list(folder.glob('operator-*.log')))}.log"
     command = [str(Path(sys.executable).with_name("deepseek-operator")), "run"]
     command += [f"--kubeconfig={kubectl.kubeconfig}", *([] if everywhere else [f"--namespace={kubectl.namespace}"])]
     command += [f"--lease-namespace={kubectl.namespace}", f"--lease-seconds={LEASE_SECONDS}"]
     command += ["--address=127.0.0.1", "--port=0", *arguments]
+    command += [] if engines else ["--no-engine-metrics"]
     with log.open("wb") as output:
         operator = OperatorProcess(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT), log)
     try:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cluster.deployments import condition, sample, small, status, wait_condition, wait_ready
+from cluster.deployments import condition, planned_by_command, sample, small, status, wait_condition, wait_ready
 from cluster.kubectl import Kubectl
 from cluster.operator_process import OperatorProcess, running_operator
 from cluster.polling import eventually
@@ -21,16 +17,6 @@ from cluster.polling import eventually
 def operator(kubectl: Kubectl, tmp_path: Path, resource_definition: None) -> Iterator[OperatorProcess]:
     with running_operator(kubectl, tmp_path) as process:
         yield process
-
-
-def planned_by_command(kubectl: Kubectl, manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what `kubectl deepseek plan -o json` answers for one object on the live cluster."""
-    file = folder / "deployment.json"
-    file.write_text(json.dumps(manifest))
-    command = [str(Path(sys.executable).with_name("kubectl-deepseek")), "plan", "-f", str(file), "-o", "json"]
-    done = subprocess.run([*command, f"--kubeconfig={kubectl.kubeconfig}"], capture_output=True, text=True, check=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer["items"][0]
 
 
 def test_67b_is_planned_on_data_centre_gpus_of_one_node_and_runs_there(

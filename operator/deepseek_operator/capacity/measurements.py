@@ -48,7 +48,7 @@ def stored_measurement(measurement: Measurement) -> dict[str, object]:
     split, settings = measurement.parallelism, measurement.settings
     return {
         "modelName": measurement.model_name,
-        **({"variant": measurement.variant} if measurement.variant else {}),
+        "variant": measurement.variant,
         "gpu": measurement.gpu,
         "totalBytes": measurement.total_memory_bytes,
         "parallelism": {

@@ -26,18 +26,20 @@ class Feedback:
     """What engines of one object have reported.
 
     Args:
-        observed: ``status.observed``; None when nothing was reported or when it cannot be read.
+        observed: what the engine of the plan reported; None when nothing was or when it cannot be read.
+        stored: ``status.observed`` as stored.
         measurements: ``status.measurements`` as stored, newest first.
     """
 
     observed: ObservedStatus | None = None
+    stored: JsonObject | None = None
     measurements: tuple[JsonObject, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the status."""
         fields: dict[str, Any] = {}
         if self.observed is not None:
-            fields["observed"] = self.observed.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            fields["observed"] = self.stored
         if self.measurements:
             fields["measurements"] = list(self.measurements)
         return fields
@@ -45,12 +47,14 @@ class Feedback:
 
 def feedback_of(status: JsonObject) -> Feedback:
     """Return what a status holds; what an editor has damaged counts as not reported."""
-    observed, measurements = status.get("observed"), status.get("measurements")
+    stored, measurements = status.get("observed"), tuple(status.get("measurements") or ())
+    if not stored:
+        return Feedback(measurements=measurements)
     try:
-        read = ObservedStatus.model_validate_json(json.dumps(observed)) if observed else None
+        observed = ObservedStatus.model_validate_json(json.dumps(stored))
     except ValidationError:
-        read = None
-    return Feedback(observed=read, measurements=tuple(measurements or ()))
+        return Feedback(measurements=measurements)
+    return Feedback(observed=observed, stored=stored, measurements=measurements)
 
 
 def with_report(
@@ -67,25 +71,26 @@ def with_report(
         image: that it runs.
     """
     tokens = report.tokens_per_engine * plan.parallelism.data
-    observed = ObservedStatus(
-        plan_hash=plan_hash(plan),
-        variant=variant,
-        pod=pod,
-        image=image,
-        engine_release=plan.engine_release,
-        kv_cache_tokens=tokens,
-        kv_cache_blocks=report.num_gpu_blocks,
-        block_size=report.block_size,
-        sized_by_hand=report.sized_by_hand,
-        planned_kv_cache_tokens=plan.kv_cache_tokens,
-        difference_percent=difference_percent(tokens, plan.kv_cache_tokens),
-        band_percent=plan.kv_cache_error_percent,
-    )
-    if report.sized_by_hand:
-        return Feedback(observed=observed, measurements=feedback.measurements)
-    new = stored_measurement(measurement(plan, variant, tokens))
-    others = [each for each in feedback.measurements if _told(each) != _told(new)]
-    return Feedback(observed=observed, measurements=(new, *others)[:MAX_MEASUREMENTS])
+    observed = {
+        "planHash": plan_hash(plan),
+        "variant": variant,
+        "pod": pod,
+        "image": image,
+        "engineRelease": plan.engine_release,
+        "kvCacheTokens": tokens,
+        "kvCacheBlocks": report.num_gpu_blocks,
+        "blockSize": report.block_size,
+        "sizedByHand": report.sized_by_hand,
+        "plannedKvCacheTokens": plan.kv_cache_tokens,
+        "differencePercent": difference_percent(tokens, plan.kv_cache_tokens),
+        "bandPercent": plan.kv_cache_error_percent,
+    }
+    measurements = feedback.measurements
+    if not report.sized_by_hand:
+        new = stored_measurement(measurement(plan, variant, tokens))
+        others = [each for each in measurements if _told(each) != _told(new)]
+        measurements = (new, *others)[:MAX_MEASUREMENTS]
+    return feedback_of({"observed": observed, "measurements": measurements})
 
 
 def measurement(plan: Plan, variant: str, kv_cache_tokens: int) -> Measurement:
