@@ -120,6 +120,29 @@ def test_a_long_waiting_message_is_cut() -> None:
     assert (state.waiting_reason, len(state.waiting_message)) == ("ImagePullBackOff", 300)
 
 
+def test_a_pod_tells_whose_it_is_what_it_runs_and_where_it_answers() -> None:
+    body = pod()
+    body["metadata"] |= {
+        "annotations": {"deepseek-operator.io/plan-hash": "1f3a"},
+        "ownerReferences": [
+            {"kind": "Other", "name": "o"},
+            {"kind": "ReplicaSet", "name": "r1-5d9", "controller": True},
+        ],
+    }
+    body["spec"]["containers"] = [{"name": "engine", "image": "vllm/vllm-openai:v0.32.0"}]
+    body["status"]["podIP"] = "10.1.2.3"
+    observed = Observed()
+    observed.put_pod(body)
+    [state] = observed.pods("chat", "r1")
+    assert (state.uid, state.address, state.plan_hash, state.image, state.owner) == (
+        "p1",
+        "10.1.2.3",
+        "1f3a",
+        "vllm/vllm-openai:v0.32.0",
+        "r1-5d9",
+    )
+
+
 def test_everything_known_is_named() -> None:
     observed = Observed()
     observed.put_deployment(deployment())
