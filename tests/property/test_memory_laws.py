@@ -30,8 +30,18 @@ NAMES = (
     "deepseek-ai/deepseek-vl2-small",
     "deepseek-ai/DeepSeek-OCR",
 )
+COMPRESSED_NAMES = (
+    "deepseek-ai/DeepSeek-V4-Flash",
+    "deepseek-ai/DeepSeek-V4-Flash-Base",
+    "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp",
+    "deepseek-ai/DeepSeek-V4-Pro-0813",
+    "deepseek-ai/DeepSeek-V4.1-Flash",
+)
+"""Attention over compressed states."""
+
 ON_EVERY_STAGE = {Component.ROTARY_TABLE, Component.VISION, Component.PROJECTOR}
 SHAPES = st.sampled_from(NAMES).map(shape)
+WEIGHED_SHAPES = st.sampled_from(NAMES + COMPRESSED_NAMES).map(shape)
 RANKS = st.sampled_from((1, 2, 4, 8, 16))
 CONTEXTS = st.integers(1, 200_000)
 DTYPES = st.sampled_from(KvCacheDtype)
@@ -87,14 +97,25 @@ def test_a_model_fits_exactly_when_its_context_is_within_the_longest(
         assert again.kv_cache_tokens // split.data >= longest
 
 
-@given(model=SHAPES, split=splits(), factor=st.sampled_from((2, 4, 8)))
-def test_more_tensor_parallelism_never_raises_the_weights_of_a_rank(model: ModelShape, split: Parallelism, factor: int):
+@given(model=WEIGHED_SHAPES, split=splits(), factor=st.sampled_from((2, 4, 8)), with_draft=st.booleans())
+def test_more_tensor_parallelism_never_raises_the_weights_of_a_rank(
+    model: ModelShape, split: Parallelism, factor: int, with_draft: bool
+):
     wider = replace(split, tensor=split.tensor * factor)
-    for before, after in zip(stage_weights(model, split), stage_weights(model, wider), strict=True):
+    narrow_ranks, wide_ranks = (stage_weights(model, each, with_draft=with_draft) for each in (split, wider))
+    for before, after in zip(narrow_ranks, wide_ranks, strict=True):
         assert after.total_bytes <= before.total_bytes
 
 
-@given(model=SHAPES, pipeline=st.integers(2, 16))
+@given(model=WEIGHED_SHAPES, split=splits())
+def test_a_draft_only_adds_and_only_to_the_last_stage(model: ModelShape, split: Parallelism):
+    without, added = stage_weights(model, split), stage_weights(model, split, with_draft=True)
+    assert added[:-1] == without[:-1]
+    has_draft = bool(model.num_draft_layers or model.block_draft)
+    assert (added[-1].total_bytes > without[-1].total_bytes) == has_draft
+
+
+@given(model=WEIGHED_SHAPES, pipeline=st.integers(2, 16))
 def test_stages_add_up_to_the_whole_model(model: ModelShape, pipeline: int):
     def once(split: Parallelism) -> int:
         """Bytes of what the engine builds on one stage only."""
@@ -104,11 +125,14 @@ def test_stages_add_up_to_the_whole_model(model: ModelShape, pipeline: int):
     assert once(Parallelism(pipeline=pipeline)) == once(Parallelism())
 
 
-@given(model=SHAPES, split=splits())
+@given(model=WEIGHED_SHAPES, split=splits())
 def test_ranks_together_hold_every_parameter(model: ModelShape, split: Parallelism):
     stored_bits = 8 if model.quantization_block else 16
+    counts = parameter_counts(model)
+    in_fp4 = counts[Component.ROUTED_EXPERTS] if model.experts and model.experts.stored_fp4 else 0
+    on_gpu = sum(counts.values()) - counts.get(Component.ENGRAM_TABLES, 0)
     held = sum(stage.total_bytes for stage in stage_weights(model, split)) * split.tensor * split.data
-    assert held * 8 >= sum(parameter_counts(model).values()) * stored_bits
+    assert held * 8 >= (on_gpu - in_fp4) * stored_bits + in_fp4 * 4
 
 
 @given(model=SHAPES, tensor=RANKS, dtype=DTYPES, tokens=CONTEXTS)

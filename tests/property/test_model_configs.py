@@ -20,6 +20,8 @@ BASES = [
     "deepseek-ai/DeepSeek-V3.2",
     "deepseek-ai/deepseek-vl2-tiny",
     "deepseek-ai/DeepSeek-OCR",
+    "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp",
+    "deepseek-ai/DeepSeek-V4.1-Flash",
 ]
 FIELDS = sorted({field for name in BASES for field in models.model(name).config})
 WORDS = st.text("abfptz018_-", max_size=8)
@@ -34,6 +36,33 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(WORDS, SCALAR
 )
 def test_a_changed_config_is_a_shape_or_a_refusal(name: str, changes: dict[str, object], dropped: set[str]):
     config = {field: value for field, value in {**models.model(name).config, **changes}.items() if field not in dropped}
+    assert_understood_or_refused(config)
+
+
+NESTED = "deepseek-ai/DeepSeek-V4.1-Flash"
+PARTS = ("text_config", "vision_config")
+
+
+def nested_part(part: str) -> dict[str, object]:
+    found = models.model(NESTED).config[part]
+    assert isinstance(found, dict)
+    return found
+
+
+NESTED_FIELDS = sorted({field for part in PARTS for field in nested_part(part)})
+
+
+@given(
+    part=st.sampled_from(PARTS),
+    changes=st.dictionaries(st.sampled_from(NESTED_FIELDS), VALUES, max_size=3),
+    dropped=st.sets(st.sampled_from(NESTED_FIELDS), max_size=2),
+)
+def test_a_changed_nested_config_is_a_shape_or_a_refusal(part: str, changes: dict[str, object], dropped: set[str]):
+    kept = {field: value for field, value in {**nested_part(part), **changes}.items() if field not in dropped}
+    assert_understood_or_refused({**models.model(NESTED).config, part: kept})
+
+
+def assert_understood_or_refused(config: dict[str, object]) -> None:
     try:
         answer: ModelShape | str = shape_from_config(config)
     except UnsupportedModelError as refused:

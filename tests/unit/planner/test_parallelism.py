@@ -34,6 +34,28 @@ from planner_values import CHAT_67B, R1
             id="a dense model has no experts to spread",
         ),
         pytest.param(
+            "deepseek-ai/DeepSeek-V4-Flash",
+            Parallelism(tensor=16),
+            "TP 16 does not divide the 8 groups of the attention's output; use 1, 2, 4 or 8",
+            id="output groups of compressed attention",
+        ),
+        pytest.param("deepseek-ai/DeepSeek-V4-Pro", Parallelism(tensor=16), "", id="its shared experts are filled up"),
+        pytest.param(
+            "deepseek-ai/DeepSeek-V4-Pro-Base",
+            Parallelism(tensor=16),
+            "TP 16 does not divide the expert width of 3,072 in blocks of 128; use 1, 2, 4 or 8",
+            id="experts in fp8 keep whole blocks",
+        ),
+        pytest.param("deepseek-ai/DeepSeek-V4-Pro-Base", Parallelism(tensor=16, expert=True), "", id="dealt out whole"),
+        pytest.param("deepseek-ai/DeepSeek-V4-Pro", Parallelism(pipeline=7), "", id="own caches go anywhere"),
+        pytest.param("deepseek-ai/DeepSeek-V4.1-Flash", Parallelism(tensor=8, pipeline=2), "", id="cut at a source"),
+        pytest.param(
+            "deepseek-ai/DeepSeek-V4.1-Flash",
+            Parallelism(pipeline=4),
+            "PP 4 parts layers that share one cache; use 1 or 2",
+            id="shared caches stay on one stage",
+        ),
+        pytest.param(
             "deepseek-ai/deepseek-vl2",
             Parallelism(tensor=32),
             "TP 32 does not divide the 4,304 MLP rows of the image encoder; use 1, 2, 4, 8 or 16",

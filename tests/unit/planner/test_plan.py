@@ -7,6 +7,7 @@ import pytest
 
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.hardware import refusal
 from deepseek_operator.planner.request import PinnedParallelism, Quality, Sla, Workload
 from deepseek_operator.planner.result import InfeasibleReason
 from planner_values import (
@@ -99,6 +100,12 @@ def test_sparse_attention_is_not_planned_on_ampere():
     answer = refused(request(V32), supply(pool(A100, 4)))
     assert answer.reason is InfeasibleReason.NO_SUCH_GPU
     assert "sparse attention of this model has no kernel on a100-sxm4-80gb (compute capability 8.0)" in answer.message
+
+
+def test_attention_over_compressed_states_is_sparse_too():
+    why = refusal(request("deepseek-ai/DeepSeek-V4-Flash"), pool(A100, 4))
+    said = "sparse attention of this model has no kernel on a100-sxm4-80gb (compute capability 8.0)"
+    assert why == (InfeasibleReason.NO_SUCH_GPU, said)
 
 
 def test_sparse_attention_is_refused_on_an_amd_product_without_a_kernel():
