@@ -21,6 +21,10 @@ _NF4_CODE_BITS = 16 * 32
 """The sixteen values of the data type, stored with every matrix."""
 
 
+_SMALLEST_HOPPER_GROUP = 64
+"""Columns; smaller groups run on Marlin (``quantization/utils/machete_utils.py``)."""
+
+
 def per_tensor(bits: int, covers: Coverage = Coverage.LINEAR) -> LinearFormat:
     """Return elements with one 32-bit scale for each matrix (``fp8.py``, ``PerTensorScaleParameter``)."""
     return LinearFormat(weight_bits=bits, side_tables=(_ONE_FLOAT,), covers=covers)
@@ -42,12 +46,14 @@ def packed_integers(bits: int, group_size: int | None, *, zero_points: bool) -> 
     Args:
         bits: of an element, 4 or 8.
         group_size: columns of a row that share a scale; None when the whole row shares one.
-        zero_points: whether each group also has a zero point of ``bits`` bits.
+        zero_points: whether each group also has a zero point of ``bits`` bits; Hopper's kernel multiplies it with the
+            scale and keeps 16 bits (``mixed_precision/machete.py``, groups of 64 and more).
 
     >>> packed_integers(4, 128, zero_points=True).bits_per_weight
     Fraction(133, 32)
     """
-    zeros = (SideTable(bits=bits, columns=group_size),) if zero_points else ()
+    widened = 16 if group_size is None or group_size >= _SMALLEST_HOPPER_GROUP else 0
+    zeros = (SideTable(bits=bits, columns=group_size, hopper_bits=widened),) if zero_points else ()
     return LinearFormat(weight_bits=bits, group_rows=1, group_columns=group_size, scale_bits=16, side_tables=zeros)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -32,6 +32,7 @@ class SideTable:
             ``columns`` say.
         loaded: whether the engine keeps it; False for what only the checkpoint stores.
         stored: whether the checkpoint has it; False for what the engine makes while loading.
+        hopper_bits: of one number where the kernel of Hopper prepares it otherwise; 0 where it does not.
     """
 
     bits: int
@@ -40,6 +41,7 @@ class SideTable:
     elements: int = 0
     loaded: bool = True
     stored: bool = True
+    hopper_bits: int = 0
 
     def table_bytes(self, rows: int, columns: int) -> int:
         """Return the bytes for one matrix; a group cut by the edge still has its own number.
@@ -111,6 +113,14 @@ class LinearFormat:
             if table.loaded and (table.elements or (table.columns and table.rows)):
                 bits += Fraction(table.bits, table.elements or (table.rows or 1) * (table.columns or 1))
         return bits
+
+
+def on_hopper(linear: LinearFormat) -> LinearFormat:
+    """Return a format as the kernel of Hopper (compute capability 9.0) keeps it in dense layers."""
+    if not any(table.hopper_bits for table in linear.side_tables):
+        return linear
+    tables = (replace(table, bits=table.hopper_bits or table.bits) for table in linear.side_tables)
+    return replace(linear, side_tables=tuple(tables))
 
 
 SIXTEEN_BIT = LinearFormat(weight_bits=16)

@@ -9,11 +9,11 @@ from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in, kv_cache_law
 from deepseek_operator.memory.overhead import activations, corrected, cuda_graph_bytes
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
 from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
 from deepseek_operator.memory.weight_offload import offload
-from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
+from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights
 from deepseek_operator.units import ceil_div, format_gib, format_tokens
 
 __all__ = ["EngineSettings", "KvCacheDtype", "MemoryEstimate", "RankMemory", "estimate"]
@@ -213,7 +213,7 @@ def estimate(
         total_memory_bytes=total_memory_bytes,
         law=kv_cache_law(shape, compute_capability),
         release=release_overheads(settings.release),
-        weights=stage_weights(shape, parallelism, linear_format(settings.quantization)),
+        weights=quantized_weights(shape, parallelism, settings.quantization, compute_capability),
         compute_capability=compute_capability,
         overhead_correction_bytes=overhead_correction_bytes,
     )

@@ -6,9 +6,9 @@ from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import MemoryEstimate, RankMemory
 from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, kv_cache_law
 from deepseek_operator.memory.overhead import Activations, activations
-from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
-from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights, stage_weights
+from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights
 from deepseek_operator.units import GIB, format_tokens
 
 
@@ -25,7 +25,7 @@ def explanation(
     settings = answer.settings
     release = release_overheads(settings.release)
     law = kv_cache_law(shape, compute_capability)
-    stages = stage_weights(shape, answer.parallelism, linear_format(settings.quantization))
+    stages = quantized_weights(shape, answer.parallelism, settings.quantization, compute_capability)
     rank = min(answer.ranks, key=lambda each: each.kv_cache_bytes / max(1, stages[each.stage].stage.num_layers))
     weights = stages[rank.stage]
     peaks = activations(shape, answer.parallelism, weights.stage, settings, release)

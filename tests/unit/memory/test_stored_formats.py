@@ -10,7 +10,7 @@ from deepseek_operator.catalog.hf_config import shape_from_config
 from deepseek_operator.catalog.linear_formats import SIXTEEN_BIT, FormatException, LinearFormat
 from deepseek_operator.catalog.models import model, shape
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.quantized_format import linear_format, quantized_weights
 from deepseek_operator.memory.tensors import Component
 from deepseek_operator.memory.weights import checkpoint_bytes, parameter_counts, stage_weights
 
@@ -109,3 +109,28 @@ def test_double_quantization_is_smaller_on_disk_than_in_the_engine():
     assert checkpoint_bytes(stored) < checkpoint_bytes(plain)
     (first,), (second,) = (stage_weights(each, Parallelism()) for each in (stored, plain))
     assert first.total_bytes == second.total_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "widened_bits"),
+    [
+        pytest.param("AWQ", (9, 0), 12, id="zero points are widened on Hopper"),
+        pytest.param("AWQ", (8, 0), 0, id="not on Ampere"),
+        pytest.param("AWQ:32", (9, 0), 0, id="not in small groups"),
+        pytest.param("GPTQ", (9, 0), 0, id="not the unused ones of GPTQ"),
+    ],
+)
+def test_kernels_of_hopper(name: str, capability: tuple[int, int], widened_bits: int):
+    model_shape, split = shape(LLAMA), Parallelism()
+    (stage,) = quantized_weights(model_shape, split, name, capability)
+    (plain,) = stage_weights(model_shape, split, linear_format(name))
+    parameters = parameter_counts(model_shape)
+    groups = (parameters[Component.ATTENTION] + parameters[Component.DENSE_MLP]) // 128
+    assert stage.total_bytes - plain.total_bytes == groups * widened_bits // 8
+
+
+def test_a_checkpoint_read_from_its_config_is_prepared_for_hopper_too():
+    stored = replace(shape(LLAMA), stored_linear=known_formats.packed_integers(4, 128, zero_points=True))
+    assert quantized_weights(stored, Parallelism(), "Native", (9, 0)) == quantized_weights(
+        shape(LLAMA), Parallelism(), "AWQ", (9, 0)
+    )
