@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from deepseek_operator.catalog.config_fields import ConfigFields
 
@@ -37,7 +37,9 @@ def names(fields: ConfigFields, field: str) -> tuple[str, ...]:
     for name in listed:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_PATTERN_CHARACTERS:
             raise fields.refuse(field, f"names of modules with at most {MAX_PATTERN_CHARACTERS} characters each")
-    return tuple(str(name) for name in listed)
+        if name.count("*") > _MAX_REPEATS and not name.startswith("re:"):
+            raise fields.refuse(field, f"names with at most {_MAX_REPEATS} asterisks each")
+    return tuple(sorted({str(name) for name in listed}))
 
 
 def nothing(_name: str) -> bool:
@@ -70,9 +72,9 @@ def component(listed: tuple[str, ...]) -> Matcher:
 
 def shell_or_contained(listed: tuple[str, ...]) -> Matcher:
     """Return a matcher of shell patterns and of contained names (ModelOpt)."""
-    inside = contains(listed)
-    globs = tuple(text for text in listed if "*" in text or "?" in text)
-    return lambda name: inside(name) or any(fnmatchcase(_subject(name), text) for text in globs)
+    inside = contains(tuple(text for text in listed if not _is_shell_pattern(text)))
+    shell = _any_shell_pattern(listed)
+    return lambda name: inside(name) or shell.fullmatch(_subject(name)) is not None
 
 
 def regex_or_exact(fields: ConfigFields, field: str) -> Matcher:
@@ -83,17 +85,26 @@ def regex_or_exact(fields: ConfigFields, field: str) -> Matcher:
     """
     listed = names(fields, field)
     known = frozenset(text for text in listed if not text.startswith("re:"))
-    globs = tuple(text for text in known if "*" in text)
+    shell = _any_shell_pattern(tuple(known))
     expressions = tuple(_compiled(fields, field, text[3:]) for text in listed if text.startswith("re:"))
 
     def matches(name: str) -> bool:
         return (
             name in known
             or any(expression.match(name) for expression in expressions)
-            or any(fnmatchcase(name, text) for text in globs)
+            or shell.fullmatch(name) is not None
         )
 
     return matches
+
+
+def _is_shell_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def _any_shell_pattern(listed: tuple[str, ...]) -> re.Pattern[str]:
+    """Return one expression for all shell patterns of a list; without any it matches no name."""
+    return re.compile("|".join(translate(text) for text in sorted(listed) if _is_shell_pattern(text)) or r"(?!)")
 
 
 def _compiled(fields: ConfigFields, field: str, expression: str) -> re.Pattern[str]:

@@ -155,6 +155,7 @@ def test_blocks_of_fp8(quantization: object):
             "config_groups.g.targets is a list",
             id="single modules as targets",
         ),
+        pytest.param({**MODELOPT, "ignore": ["*a*b*c*d*e"]}, "at most 4 asterisks", id="a slow shell pattern"),
         pytest.param({**MODELOPT, "ignore": []}, "ignore is a list; expected a list with lm_head", id="nvfp4 head"),
         pytest.param({**MODELOPT, "quant_algo": "MIXED_PRECISION"}, "quant_algo is 'MIXED_PRECISION'", id="mixed"),
         pytest.param(quark({**QUARK_WEIGHT, "dtype": "fp6"}), "weight.dtype is 'fp6'", id="quark fp6"),
