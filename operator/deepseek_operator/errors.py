@@ -12,6 +12,7 @@
     │   ├── UnknownEngineReleaseError
     │   └── UnknownOptimizerError
     ├── UnsupportedModelError     a model config names an architecture or field that is not covered
+    ├── UnsupportedKvCacheError   an engine cannot keep a KV cache in that way
     ├── InventoryError            a cluster snapshot cannot be read
     ├── EngineMetricsError        the metrics page of an engine cannot be had or read
     ├── SandboxError              the local control plane cannot be built, started or stopped
@@ -96,6 +97,10 @@ class UnknownOptimizerError(CatalogError):
 
 class UnsupportedModelError(DeepSeekOperatorError):
     """A model config cannot be planned; the text names the architecture or the field."""
+
+
+class UnsupportedKvCacheError(DeepSeekOperatorError):
+    """A data type or split that the KV cache of a model cannot have; the text says what can be used instead."""
 
 
 class InventoryError(DeepSeekOperatorError):

@@ -11,7 +11,6 @@ from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.models import model_names, shape
 from deepseek_operator.cli.estimate_answer import answer
 from deepseek_operator.cli.estimate_question import EstimateQuestion
-from deepseek_operator.errors import UnsupportedModelError
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.weights import checkpoint_bytes
 from deepseek_operator.planner.parallelism import illegal
@@ -29,9 +28,6 @@ WITHOUT_COMPARISON = {
     "deepseek-ai/deepseek-math-7b-rl": "1.9 GiB more than two copies; unexplained",
 }
 """Models whose published size cannot confirm the count, with the reason that the table gives."""
-
-CACHE_NOT_KNOWN = {name for name in model_names() if "DeepSeek-V4" in name}
-"""Models whose KV cache is not covered yet; the test below fails when it becomes so."""
 
 
 def published() -> dict[str, dict[str, str]]:
@@ -58,14 +54,7 @@ def test_checkpoints_have_the_published_size(capsys: pytest.CaptureFixture[str])
     assert {name: error for name, error in errors.items() if abs(error) > TOLERANCE_GIB} == {}
 
 
-@pytest.mark.parametrize("name", sorted(CACHE_NOT_KNOWN))
-def test_models_with_an_unknown_cache_are_refused(name: str):
-    question = EstimateQuestion(model=name, gpu=LARGEST_GPU, tensor_parallel_size=8)
-    with pytest.raises(UnsupportedModelError):
-        answer(question)
-
-
-@pytest.mark.parametrize("name", sorted(set(model_names()) - CACHE_NOT_KNOWN))
+@pytest.mark.parametrize("name", model_names())
 def test_every_model_has_an_estimate(name: str):
     """Eight of the largest GPUs hold every model; the split is the widest legal one."""
     model = shape(name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.errors import UnsupportedKvCacheError
 from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, estimate
-from deepseek_operator.memory.kv_cache import blocks_for, kv_cache_law
+from deepseek_operator.memory.kv_cache import KvCachePool, kv_cache_pool
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.tensors import Component, allocated_bytes
 from deepseek_operator.memory.weights import parameter_counts, stage_weights
@@ -40,11 +41,11 @@ COMPRESSED_NAMES = (
 """Attention over compressed states."""
 
 ON_EVERY_STAGE = {Component.ROTARY_TABLE, Component.VISION, Component.PROJECTOR}
-SHAPES = st.sampled_from(NAMES).map(shape)
-WEIGHED_SHAPES = st.sampled_from(NAMES + COMPRESSED_NAMES).map(shape)
+SHAPES = st.sampled_from(NAMES + COMPRESSED_NAMES).map(shape)
 RANKS = st.sampled_from((1, 2, 4, 8, 16))
 CONTEXTS = st.integers(1, 200_000)
 DTYPES = st.sampled_from(KvCacheDtype)
+GENERATIONS = st.sampled_from(((8, 0), (8, 9), (9, 0), (10, 0), (12, 0)))
 
 
 @st.composite
@@ -94,10 +95,10 @@ def test_a_model_fits_exactly_when_its_context_is_within_the_longest(
     longest = answer.longest_context_tokens
     if longest:
         again = estimate(model, split, replace(told, max_model_len=longest), total)
-        assert again.kv_cache_tokens // split.data >= longest
+        assert again.max_concurrency >= split.data
 
 
-@given(model=WEIGHED_SHAPES, split=splits(), factor=st.sampled_from((2, 4, 8)), with_draft=st.booleans())
+@given(model=SHAPES, split=splits(), factor=st.sampled_from((2, 4, 8)), with_draft=st.booleans())
 def test_more_tensor_parallelism_never_raises_the_weights_of_a_rank(
     model: ModelShape, split: Parallelism, factor: int, with_draft: bool
 ):
@@ -107,7 +108,7 @@ def test_more_tensor_parallelism_never_raises_the_weights_of_a_rank(
         assert after.total_bytes <= before.total_bytes
 
 
-@given(model=WEIGHED_SHAPES, split=splits())
+@given(model=SHAPES, split=splits())
 def test_a_draft_only_adds_and_only_to_the_last_stage(model: ModelShape, split: Parallelism):
     without, added = stage_weights(model, split), stage_weights(model, split, with_draft=True)
     assert added[:-1] == without[:-1]
@@ -115,7 +116,7 @@ def test_a_draft_only_adds_and_only_to_the_last_stage(model: ModelShape, split: 
     assert (added[-1].total_bytes > without[-1].total_bytes) == has_draft
 
 
-@given(model=WEIGHED_SHAPES, pipeline=st.integers(2, 16))
+@given(model=SHAPES, pipeline=st.integers(2, 16))
 def test_stages_add_up_to_the_whole_model(model: ModelShape, pipeline: int):
     def once(split: Parallelism) -> int:
         """Bytes of what the engine builds on one stage only."""
@@ -125,7 +126,7 @@ def test_stages_add_up_to_the_whole_model(model: ModelShape, pipeline: int):
     assert once(Parallelism(pipeline=pipeline)) == once(Parallelism())
 
 
-@given(model=WEIGHED_SHAPES, split=splits())
+@given(model=SHAPES, split=splits())
 def test_ranks_together_hold_every_parameter(model: ModelShape, split: Parallelism):
     stored_bits = 8 if model.quantization_block else 16
     counts = parameter_counts(model)
@@ -135,21 +136,77 @@ def test_ranks_together_hold_every_parameter(model: ModelShape, split: Paralleli
     assert held * 8 >= (on_gpu - in_fp4) * stored_bits + in_fp4 * 4
 
 
-@given(model=SHAPES, tensor=RANKS, dtype=DTYPES, tokens=CONTEXTS)
-def test_doubling_the_requests_doubles_the_cache_at_most(
-    model: ModelShape, tensor: int, dtype: KvCacheDtype, tokens: int
+IN_FLIGHT = st.integers(1, 65_536)
+
+
+def pool_of(model: ModelShape, split: Parallelism, told: EngineSettings, generation: tuple[int, int]) -> KvCachePool:
+    try:
+        return kv_cache_pool(model, split, told, generation)
+    except UnsupportedKvCacheError:
+        reject()
+
+
+@given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS, tokens=CONTEXTS, in_flight=IN_FLIGHT)
+def test_more_context_never_needs_fewer_blocks(
+    model: ModelShape,
+    split: Parallelism,
+    told: EngineSettings,
+    generation: tuple[int, int],
+    tokens: int,
+    in_flight: int,
 ):
-    law = kv_cache_law(model)
-    block_bytes = law.block_tokens * law.bytes_per_token_per_layer(tensor, dtype)
-    one = blocks_for(tokens, law.block_tokens) * block_bytes
-    two_in_one = blocks_for(2 * tokens, law.block_tokens) * block_bytes
-    assert one <= two_in_one <= 2 * one
+    pool = pool_of(model, split, told, generation)
+    blocks = pool.blocks_per_request(tokens, in_flight)
+    assert 1 <= blocks <= pool.blocks_per_request(tokens + 1, in_flight)
+    assert blocks <= pool.blocks_per_request(tokens, in_flight + 1)
 
 
-@given(model=SHAPES, tensor=RANKS, dtype=DTYPES)
-def test_more_tensor_parallelism_never_raises_the_cache_of_a_token(model: ModelShape, tensor: int, dtype: KvCacheDtype):
-    law = kv_cache_law(model)
-    assert law.bytes_per_token_per_layer(2 * tensor, dtype) <= law.bytes_per_token_per_layer(tensor, dtype)
+@given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS, tokens=CONTEXTS, in_flight=IN_FLIGHT)
+def test_doubling_the_requests_doubles_the_cache_at_most(
+    model: ModelShape,
+    split: Parallelism,
+    told: EngineSettings,
+    generation: tuple[int, int],
+    tokens: int,
+    in_flight: int,
+):
+    pool = pool_of(model, split, told, generation)
+    one = pool.blocks_per_request(tokens, in_flight)
+    assert one <= pool.blocks_per_request(2 * tokens, in_flight) <= 2 * one
+    held = pool.requests_held(4 * one, tokens, in_flight)
+    assert pool.requests_held(8 * one, tokens, in_flight) >= 2 * held
+
+
+@given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS)
+def test_more_tensor_parallelism_never_raises_the_cache_of_a_rank(
+    model: ModelShape, split: Parallelism, told: EngineSettings, generation: tuple[int, int]
+):
+    narrow = pool_of(model, split, told, generation)
+    wide = pool_of(model, replace(split, tensor=2 * split.tensor), told, generation)
+    if narrow.stored == wide.stored:
+        assert wide.bytes_per_token <= narrow.bytes_per_token
+
+
+@given(model=SHAPES, told=settings(), generation=GENERATIONS, pipeline=st.integers(2, 8))
+def test_stages_together_hold_a_whole_token(
+    model: ModelShape, told: EngineSettings, generation: tuple[int, int], pipeline: int
+):
+    whole = pool_of(model, Parallelism(), told, generation).stage_block_bytes
+    staged = pool_of(model, Parallelism(pipeline=pipeline), told, generation).stage_block_bytes
+    assert max(staged) <= whole[0] <= sum(staged)
+
+
+@given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS, pool_gib=st.integers(1, 200))
+def test_a_fixed_pool_holds_its_bytes_and_no_more(
+    model: ModelShape, split: Parallelism, told: EngineSettings, generation: tuple[int, int], pool_gib: int
+):
+    fixed = replace(told, kv_cache_memory_bytes=pool_gib * GIB)
+    answer = estimate(model, split, fixed, 300 * GIB, generation)
+    pool = answer.kv_cache_pool
+    assume(pool is not None)
+    assert {rank.kv_cache_bytes for rank in answer.ranks} == {pool_gib * GIB}
+    block = max(pool.stage_block_bytes)
+    assert answer.kv_cache_blocks * block <= pool_gib * GIB < (answer.kv_cache_blocks + 1) * block
 
 
 @given(requested=st.integers(0, 10 * GIB))

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.result import Plan
 
 HASH_CHARACTERS = 8
@@ -57,7 +58,7 @@ def plan_hash(plan: Plan) -> str:
             "gpu": plan.gpu,
             "gpusPerReplica": plan.gpus_per_replica,
             "nodesPerReplica": plan.nodes_per_replica,
-            "parallelism": asdict(plan.parallelism),
+            "parallelism": _split(plan.parallelism),
             "quantization": plan.quantization,
             "kvCache": plan.kv_cache_dtype.value,
             "maxModelLen": plan.max_model_len,
@@ -67,6 +68,14 @@ def plan_hash(plan: Plan) -> str:
             "engineRelease": plan.engine_release,
         }
     )[:HASH_CHARACTERS]
+
+
+def _split(parallelism: Parallelism) -> dict[str, object]:
+    """Return the fields of a split; one that came later counts where it is used, so that old plans keep their hash."""
+    fields = asdict(parallelism)
+    if parallelism.decode_context == 1:
+        del fields["decode_context"]
+    return fields
 
 
 def spec_fingerprint(deployment: DeepSeekDeployment) -> str:

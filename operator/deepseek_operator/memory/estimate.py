@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.shapes import ModelShape
-from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, blocks_in, kv_cache_law
+from deepseek_operator.errors import UnsupportedKvCacheError
+from deepseek_operator.memory.kv_cache import (
+    NO_POOL,
+    NULL_BLOCKS,
+    KvCachePool,
+    blocks_in,
+    kv_cache_pool,
+    max_in_flight_tokens,
+)
 from deepseek_operator.memory.overhead import activations, corrected, cuda_graph_bytes
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.quantized_format import quantized_weights
@@ -43,8 +52,10 @@ class MemoryEstimate:
 
     Args:
         ranks: one entry per pipeline stage, first stage first.
-        kv_cache_bytes_per_token: on the rank that stores most.
-        kv_cache_tokens: tokens that the whole replica's cache holds (all data-parallel engines together).
+        kv_cache_bytes_per_token: on the rank that stores most, rounded up; ``kv_cache_pool`` has the exact figure and
+            what a request costs besides.
+        kv_cache_tokens: tokens that the whole replica's cache holds (all data-parallel engines together), counted as
+            the engine's release logs them.
         kv_cache_error_percent: half width of the 90 % band of ``kv_cache_tokens``.
         longest_context_tokens: longest single request that fits (0 when nothing fits).
         fits: whether one request of ``max_model_len`` fits.
@@ -52,6 +63,8 @@ class MemoryEstimate:
         limit: when it does not fit, one sentence with the numbers; else empty.
         basis: one sentence on what the overheads rest on: which release's start-ups, and whether they are few.
         overhead_correction_bytes: what was added to the release's overheads on each rank, as told by the caller.
+        kv_cache_blocks: blocks of one engine's pool, the null block included.
+        kv_cache_pool: how those blocks are laid out; None when the engine cannot keep such a cache.
     """
 
     parallelism: Parallelism
@@ -66,6 +79,8 @@ class MemoryEstimate:
     limit: str
     basis: str
     overhead_correction_bytes: int = 0
+    kv_cache_blocks: int = 0
+    kv_cache_pool: KvCachePool | None = None
 
     @property
     def worst_rank(self) -> RankMemory:
@@ -75,7 +90,24 @@ class MemoryEstimate:
     @property
     def max_concurrency(self) -> float:
         """Requests of ``max_model_len`` tokens that the cache holds at once, as the engine logs it."""
-        return self.kv_cache_tokens / self.settings.max_model_len
+        if self.kv_cache_pool is None:
+            return 0.0
+        in_flight = max_in_flight_tokens(self.parallelism, self.settings)
+        per_request = self.kv_cache_pool.blocks_per_request(self.settings.max_model_len, in_flight)
+        return self.parallelism.data * self.kv_cache_blocks / per_request
+
+    def requests_held(self, tokens: int) -> int:
+        """Return how many decoding requests of so many tokens the replica's cache holds beside prefill in flight.
+
+        The engine's ``max_concurrency`` reserves for each request what only the chunks in flight take.
+
+        Args:
+            tokens: context of every request, 1 or more.
+        """
+        if self.kv_cache_pool is None:
+            return 0
+        in_flight = max_in_flight_tokens(self.parallelism, self.settings)
+        return self.parallelism.data * self.kv_cache_pool.requests_held(self.kv_cache_blocks, tokens, in_flight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +118,16 @@ class _Question:
     parallelism: Parallelism
     settings: EngineSettings
     total_memory_bytes: int
-    law: KvCacheLaw
+    pool: KvCachePool
     release: ReleaseOverheads
     weights: tuple[StageWeights, ...]
     compute_capability: tuple[int, int] | None
     overhead_correction_bytes: int
 
     @property
-    def token_layer_bytes(self) -> int:
-        """KV bytes of one token in one layer on one rank."""
-        return self.law.bytes_per_token_per_layer(self.parallelism.tensor, self.settings.kv_cache_dtype)
+    def in_flight_tokens(self) -> int:
+        """Tokens that may be scheduled and not yet settled."""
+        return max_in_flight_tokens(self.parallelism, self.settings)
 
     def outside_bytes(self, *, surely: bool) -> int:
         """Return what no budget can have: context, NCCL, and graphs where the release leaves them outside.
@@ -122,33 +154,34 @@ class _Question:
 
     def fewest_blocks(self, ranks: tuple[RankMemory, ...]) -> tuple[int, RankMemory]:
         """Return the block count that every rank of an engine uses, and the rank that sets it."""
-        counts = (blocks_in(rank.kv_cache_bytes, self.block_bytes(rank.stage)) for rank in ranks)
+        counts = (blocks_in(rank.kv_cache_bytes, self.pool.stage_block_bytes[rank.stage]) for rank in ranks)
         return min(zip(counts, ranks, strict=True), key=lambda pair: (pair[0], pair[1].kv_cache_bytes))
 
-    def block_bytes(self, stage: int) -> int:
-        """Return the bytes of one block in all layers of a stage."""
-        layers = max(1, self.weights[stage].stage.num_layers)
-        return self.law.block_tokens * self.token_layer_bytes * layers
+    def needed_blocks(self, max_model_len: int) -> int:
+        """Return the blocks that one request of that length needs, the null block included."""
+        return self.pool.blocks_per_request(max_model_len, self.in_flight_tokens) + NULL_BLOCKS
 
     def holds(self, max_model_len: int) -> bool:
         """Whether an engine started with that context can serve one request of that length."""
         blocks, _ = self.fewest_blocks(self.ranks(max_model_len))
-        return blocks >= blocks_for(max_model_len, self.law.block_tokens)
+        return blocks >= self.needed_blocks(max_model_len)
 
     def longest_context(self) -> int:
-        """Return the longest request that fits, by bisection over whole blocks; 0 when none does."""
-        block = self.law.block_tokens
+        """Return the longest request that fits, by bisection on the curve; 0 when none does.
+
+        Workspaces that grow with the context make the pool smaller, so the answer lies between what the smallest and
+        what the largest pool hold; most models have one pool for every context.
+        """
         longest = max(self.shape.max_position_embeddings, self.settings.max_model_len)
-        if self.holds(longest):
+        smallest, _ = self.fewest_blocks(self.ranks(longest))
+        low = _last_true(0, longest, lambda tokens: self.needed_blocks(tokens) <= smallest)
+        if low == longest:
             return longest
-        low, high = 0, ceil_div(longest, block)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.holds(middle * block):
-                low = middle
-            else:
-                high = middle
-        return low * block
+        largest, _ = self.fewest_blocks(self.ranks(1))
+        if largest == smallest:
+            return low
+        high = _last_true(low, longest, lambda tokens: self.needed_blocks(tokens) <= largest)
+        return _last_true(low, high, self.holds)
 
     def _rank(self, weights: StageWeights, settings: EngineSettings) -> RankMemory:
         basis_points = 100 * settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points
@@ -163,6 +196,8 @@ class _Question:
         else:
             active, non_torch = corrected(self.overhead_correction_bytes, active, non_torch)
             taken = resident + active + non_torch
+        if settings.kv_cache_memory_bytes:
+            budget = taken + settings.kv_cache_memory_bytes
         return RankMemory(
             stage=weights.stage.index,
             total_bytes=self.total_memory_bytes,
@@ -191,13 +226,14 @@ def estimate(
         parallelism: how one replica is split; whether the split is legal is the planner's question.
         settings: what the engine is told.
         total_memory_bytes: memory of one GPU as the driver reports it to the engine, above 0.
-        compute_capability: of the GPU; None assumes Hopper. It matters for V3.2 with an FP8 cache only.
+        compute_capability: of the GPU; None assumes Hopper. It matters for the format of the KV cache.
         overhead_correction_bytes: added to the overheads of every rank, below 0 to lessen them (to no less than
             nothing): what a started engine took beside what its release was known to take.
 
     Returns:
         the estimate; ``fits`` is False, with the reason in ``limit``, when one request of ``max_model_len`` does
-        not fit or when the utilization asks for memory that the driver and NCCL hold.
+        not fit, when the utilization asks for memory that the driver and NCCL hold, or when the engine cannot keep
+        such a KV cache.
 
     Raises:
         UnknownQuantizationError: ``settings.quantization`` is not in the catalogue.
@@ -206,36 +242,76 @@ def estimate(
     Source: vLLM 0.32 ``v1/worker/gpu_worker.py`` ``determine_available_memory``, ``v1/core/kv_cache_utils.py``;
     the identity holds within -0.14 to +0.06 GiB on 73 recorded start-ups.
     """
+    try:
+        pool, refusal = kv_cache_pool(shape, parallelism, settings, compute_capability), ""
+    except UnsupportedKvCacheError as error:
+        pool, refusal = NO_POOL, str(error)
     question = _Question(
         shape=shape,
         parallelism=parallelism,
         settings=settings,
         total_memory_bytes=total_memory_bytes,
-        law=kv_cache_law(shape, compute_capability),
+        pool=pool,
         release=release_overheads(settings.release),
-        weights=quantized_weights(shape, parallelism, settings.quantization, compute_capability),
+        weights=quantized_weights(
+            shape,
+            parallelism,
+            settings.quantization,
+            compute_capability,
+            with_draft=settings.num_speculative_tokens > 0,
+        ),
         compute_capability=compute_capability,
         overhead_correction_bytes=overhead_correction_bytes,
     )
     ranks = question.ranks(settings.max_model_len)
-    blocks, _ = question.fewest_blocks(ranks)
-    longest = question.longest_context()
-    limit = _limit(question, ranks, longest)
-    most_layers = max(weights.stage.num_layers for weights in question.weights)
-    return MemoryEstimate(
+    answer = MemoryEstimate(
         parallelism=parallelism,
         settings=settings,
         ranks=ranks,
-        kv_cache_bytes_per_token=question.token_layer_bytes * most_layers,
-        kv_cache_tokens=blocks * question.law.block_tokens * parallelism.data,
+        kv_cache_bytes_per_token=0,
+        kv_cache_tokens=0,
         kv_cache_error_percent=_error_percent(question, ranks),
-        longest_context_tokens=longest,
-        fits=not limit,
-        fits_surely=not limit and _fits_surely(question, ranks),
-        limit=limit,
+        longest_context_tokens=0,
+        fits=False,
+        fits_surely=False,
+        limit=refusal,
         basis=question.release.basis,
         overhead_correction_bytes=overhead_correction_bytes,
     )
+    return answer if refusal else _with_pool(question, answer)
+
+
+def _with_pool(question: _Question, answer: MemoryEstimate) -> MemoryEstimate:
+    """Return the answer with what depends on the pool."""
+    settings, pool = question.settings, question.pool
+    blocks, _ = question.fewest_blocks(answer.ranks)
+    longest = question.longest_context()
+    limit = _limit(question, answer.ranks, longest)
+    tokens = pool.reported_tokens(blocks, settings.max_model_len, question.in_flight_tokens, settings.release)
+    return replace(
+        answer,
+        kv_cache_bytes_per_token=math.ceil(pool.bytes_per_token),
+        kv_cache_tokens=tokens * question.parallelism.data,
+        longest_context_tokens=longest,
+        fits=not limit,
+        fits_surely=not limit and _fits_surely(question, answer.ranks),
+        limit=limit,
+        kv_cache_blocks=blocks,
+        kv_cache_pool=pool,
+    )
+
+
+def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """Return the largest number up to ``high`` for which a law holds that holds for ``low`` and stops once."""
+    if high > low and holds(high):
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> str:
@@ -251,14 +327,21 @@ def _limit(question: _Question, ranks: tuple[RankMemory, ...], longest: int) -> 
             f"weights), but the budget is {format_gib(worst.budget_bytes)} of {format_gib(worst.total_bytes)}; "
             f"{remedy}, so split over more GPUs, quantize, or use larger GPUs"
         )
-    needed_blocks = blocks_for(settings.max_model_len, question.law.block_tokens)
+    needed_blocks = question.needed_blocks(settings.max_model_len)
     if blocks < needed_blocks:
-        needed = needed_blocks * question.block_bytes(worst.stage)
+        needed = needed_blocks * question.pool.stage_block_bytes[worst.stage]
         return (
             f"one request of {format_tokens(settings.max_model_len)} needs {format_gib(needed)} of KV cache "
             f"{where}, but {format_gib(worst.kv_cache_bytes)} are available; {remedy}"
         )
     free = worst.total_bytes - question.outside_bytes(surely=False)
+    if worst.budget_bytes > free and settings.kv_cache_memory_bytes:
+        most = free - worst.budget_bytes + settings.kv_cache_memory_bytes
+        return (
+            f"weights, overheads and kv_cache_memory_bytes need {format_gib(worst.budget_bytes)} {where}, but driver, "
+            f"NCCL and CUDA graphs leave only {format_gib(free)} of {format_gib(worst.total_bytes)}; at most "
+            f"{format_gib(max(0, most))} of KV cache would fit"
+        )
     if worst.budget_bytes > free:
         highest = free * 100 // worst.total_bytes
         return (
@@ -274,15 +357,18 @@ def _fits_surely(question: _Question, ranks: tuple[RankMemory, ...]) -> bool:
         return False
     low = tuple(replace(rank, kv_cache_bytes=rank.kv_cache_bytes - _error_bytes(question, rank)) for rank in ranks)
     blocks, _ = question.fewest_blocks(low)
-    return blocks >= blocks_for(question.settings.max_model_len, question.law.block_tokens)
+    return blocks >= question.needed_blocks(question.settings.max_model_len)
 
 
 def _error_bytes(question: _Question, rank: RankMemory) -> int:
     """Return the half width of the 90 % band of a rank's KV cache, in bytes.
 
     The errors of weights, activations, memory outside torch and CUDA graphs have separate causes, so their squares
-    add up. ``tests/accuracy`` prints how often the truth lies inside when its own log series is left out.
+    add up. ``tests/accuracy`` prints how often the truth lies inside when its own log series is left out. A fixed
+    pool has none.
     """
+    if question.settings.kv_cache_memory_bytes:
+        return 0
     release = question.release
     non_torch = release.non_torch_band_on(question.parallelism.tensor, question.compute_capability)
     widths = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import MemoryEstimate, RankMemory
-from deepseek_operator.memory.kv_cache import KvCacheLaw, blocks_for, kv_cache_law
+from deepseek_operator.memory.kv_cache import NULL_BLOCKS, KvCachePool, counts_requests, max_in_flight_tokens
 from deepseek_operator.memory.overhead import Activations, activations
 from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
@@ -24,9 +24,15 @@ def explanation(
     """
     settings = answer.settings
     release = release_overheads(settings.release)
-    law = kv_cache_law(shape, compute_capability)
-    stages = quantized_weights(shape, answer.parallelism, settings.quantization, compute_capability)
-    rank = min(answer.ranks, key=lambda each: each.kv_cache_bytes / max(1, stages[each.stage].stage.num_layers))
+    pool = answer.kv_cache_pool
+    stages = quantized_weights(
+        shape,
+        answer.parallelism,
+        settings.quantization,
+        compute_capability,
+        with_draft=settings.num_speculative_tokens > 0,
+    )
+    rank = min(answer.ranks, key=lambda each: each.kv_cache_bytes / (pool.stage_block_bytes[each.stage] if pool else 1))
     weights = stages[rank.stage]
     peaks = activations(shape, answer.parallelism, weights.stage, settings, release)
     return (
@@ -37,7 +43,7 @@ def explanation(
         f"outside torch = {_gib(rank.non_torch_bytes)} (vLLM {release.release}, TP {answer.parallelism.tensor})",
         _graphs_line(rank, release),
         _kv_cache_line(rank, release),
-        *_token_lines(answer, law, rank, weights),
+        *(_token_lines(answer, pool, rank, weights) if pool else (f"no KV cache: {answer.limit}",)),
         _error_line(answer, rank, release, compute_capability),
         f"overheads: {release.basis}; from: {release.source}",
     )
@@ -96,25 +102,40 @@ def _kv_cache_line(rank: RankMemory, release: ReleaseOverheads) -> str:
     return f"KV cache = {_gib(rank.budget_bytes)} - {taken} = {_gib(rank.kv_cache_bytes)}"
 
 
-def _token_lines(
-    answer: MemoryEstimate, law: KvCacheLaw, rank: RankMemory, weights: StageWeights
-) -> tuple[str, str, str]:
+def _token_lines(answer: MemoryEstimate, pool: KvCachePool, rank: RankMemory, weights: StageWeights) -> tuple[str, ...]:
     settings, split = answer.settings, answer.parallelism
-    layers = weights.stage.num_layers
-    per_token = layers * law.bytes_per_token_per_layer(split.tensor, settings.kv_cache_dtype)
-    block_bytes = per_token * law.block_tokens
-    needed = blocks_for(settings.max_model_len, law.block_tokens)
-    blocks = answer.kv_cache_tokens // law.block_tokens // split.data
-    return (
-        f"KV cache per token = {layers} layers x ({law.formula(split.tensor, settings.kv_cache_dtype)}) = "
-        f"{per_token:,} B",
-        f"KV cache tokens = floor({_gib(rank.kv_cache_bytes)} / {block_bytes:,} B per block), the fewest of all "
-        f"ranks = {blocks:,} blocks x {law.block_tokens} tokens x DP {split.data} = "
-        f"{format_tokens(answer.kv_cache_tokens)}",
-        f"one request of {format_tokens(settings.max_model_len)} needs {needed:,} blocks (one of them the null "
-        f"block) = {_gib(needed * block_bytes)}; the longest that fits has "
-        f"{format_tokens(answer.longest_context_tokens)}",
+    block_bytes = pool.stage_block_bytes[rank.stage]
+    in_flight = max_in_flight_tokens(split, settings)
+    needed = pool.blocks_per_request(settings.max_model_len, in_flight)
+    counted = (
+        f"{answer.kv_cache_blocks:,} blocks / {needed:,} per request x {settings.max_model_len:,} tokens"
+        if counts_requests(settings.release)
+        else f"{answer.kv_cache_blocks:,} blocks / {len(pool.groups)} groups x {pool.block_tokens} tokens"
     )
+    shared = f" on {pool.decode_context} ranks" if pool.decode_context > 1 else ""
+    per_token = f"{block_bytes / pool.block_tokens:,.10g} B"
+    if pool.grows_evenly:
+        first = f"KV cache per token = {weights.stage.num_layers} layers x ({pool.formula}){shared} = {per_token}"
+    else:
+        first = f"KV cache per further token = {pool.formula}, so {per_token} in blocks of {block_bytes:,} B"
+    lines = [
+        first,
+        f"KV cache blocks = floor({_gib(rank.kv_cache_bytes)} / {block_bytes:,} B per block of {pool.block_tokens} "
+        f"tokens), the fewest of all ranks = {answer.kv_cache_blocks:,} ({pool.stored.format})",
+        f"KV cache tokens = {counted} x DP {split.data}, as the engine counts them = "
+        f"{format_tokens(answer.kv_cache_tokens)}",
+        f"one request of {format_tokens(settings.max_model_len)} needs {needed + NULL_BLOCKS:,} blocks (one of them "
+        f"the null block) = {_gib((needed + NULL_BLOCKS) * block_bytes)}; the longest that fits has "
+        f"{format_tokens(answer.longest_context_tokens)}",
+    ]
+    if not pool.grows_evenly:
+        growing = -(-settings.max_model_len // pool.block_tokens)
+        decoding = pool.blocks_per_request(settings.max_model_len, 1)
+        lines.append(
+            f"of these blocks {growing:,} grow with the context, {decoding - growing:,} are its window and open "
+            f"states, and {needed - decoding:,} are there while {format_tokens(in_flight)} of prefill are in flight"
+        )
+    return tuple(lines)
 
 
 def _gib(size_bytes: int) -> str:

@@ -1,128 +1,56 @@
-"""KV cache: one class per memory law, blocks, and the tokens that a budget holds."""
+"""The KV cache of one engine: which law a model follows, the pool of blocks, and what a request takes of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from itertools import accumulate
 
-from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, LatentAttention, ModelShape
-from deepseek_operator.errors import UnsupportedModelError
-from deepseek_operator.memory.settings import KvCacheDtype
-from deepseek_operator.units import ceil_div
+from deepseek_operator.catalog.kv_cache_formats import AttentionKind, CacheFormat, KvCacheFormat
+from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, ModelShape
+from deepseek_operator.errors import UnsupportedKvCacheError
+from deepseek_operator.memory.kv_compressed import CompressedCache, SharedCompressedCache
+from deepseek_operator.memory.kv_groups import CacheGroup, LayerCache, Retention, cache_groups
+from deepseek_operator.memory.kv_laws import (
+    CacheOptions,
+    GroupedQueryCache,
+    IndexedLatentCache,
+    KvCacheLaw,
+    LatentCache,
+)
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.release_overheads import release_key
+from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.memory.stages import layers_per_stage
+
+__all__ = [
+    "NO_POOL",
+    "NULL_BLOCKS",
+    "KvCacheLaw",
+    "KvCachePool",
+    "blocks_in",
+    "counts_requests",
+    "kv_cache_law",
+    "kv_cache_pool",
+    "max_in_flight_tokens",
+]
 
 NULL_BLOCKS = 1
-"""Blocks of the pool that hold no tokens (vLLM 0.32 ``BlockPool`` keeps one null block)."""
+"""Blocks of the pool that hold no tokens (vLLM 0.32 ``get_kv_cache_configs`` keeps back one null block)."""
 
+PACKED_SINCE = (0, 32, 0)
+"""First release known to make a block of V4 as large as its largest group.
 
-class KvCacheLaw(Protocol):
-    """How many bytes one layer keeps per token on one rank."""
+Before, each block held all page sizes as often as the most frequent one occurs in a group: a start-up of V4-Flash with
+vLLM 0.22 (issue 44376) needed 6.66 GiB for 30,000 tokens and would have served 13,528 in 5.44 GiB, which are both exact
+with 22 x 47,808 B and not with the 1,002,240 B of 0.32. Releases between are taken to be like the older one.
+"""
 
-    @property
-    def block_tokens(self) -> int:
-        """Tokens of one block."""
-        ...
+REQUESTS_COUNTED_SINCE = (0, 20, 0)
+"""First release that logs tokens as concurrency x longest context, not as blocks x tokens (0.19 logs the latter)."""
 
-    def bytes_per_token_per_layer(self, tensor: int, dtype: KvCacheDtype) -> int:
-        """Return the bytes of one token in one layer on one of ``tensor`` ranks."""
-        ...
-
-    def formula(self, tensor: int, dtype: KvCacheDtype) -> str:
-        """Return the same figure as arithmetic with the numbers put in, for people."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupedQueryCache:
-    """Keys and values per head: cut by TP until every rank has one key-value head, then repeated.
-
-    Source: vLLM 0.32 ``config/model.py`` ``get_num_kv_heads``; 13 recorded start-ups agree within 0.1 %.
-    """
-
-    num_kv_heads: int
-    head_dim: int
-    block_tokens: int = 16
-
-    def bytes_per_token_per_layer(self, tensor: int, dtype: KvCacheDtype) -> int:
-        """Return 2 x heads of the rank x head_dim x bytes per element.
-
-        >>> GroupedQueryCache(num_kv_heads=8, head_dim=128).bytes_per_token_per_layer(4, KvCacheDtype.AUTO)
-        1024
-        """
-        return 2 * self._heads(tensor) * self.head_dim * element_bytes(dtype)
-
-    def formula(self, tensor: int, dtype: KvCacheDtype) -> str:
-        """Return the arithmetic in words."""
-        return f"2 x {self._heads(tensor)} KV heads x {self.head_dim} x {element_bytes(dtype)} B"
-
-    def _heads(self, tensor: int) -> int:
-        return ceil_div(self.num_kv_heads, tensor)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentCache:
-    """One compressed vector and one rotary key per token; every TP rank holds a full copy.
-
-    Source: vLLM 0.32 ``layers/attention/mla_attention.py`` (``num_kv_heads=1``, ``max_tp_shards=1``): V3 and
-    R1 log 70,267-70,284 bytes per token over all layers for the 70,272 of this law.
-    """
-
-    kv_lora_rank: int
-    qk_rope_head_dim: int
-    block_tokens: int = 16
-
-    def bytes_per_token_per_layer(self, tensor: int, dtype: KvCacheDtype) -> int:
-        """Return (latent + rotary) x bytes per element, whatever the tensor parallelism.
-
-        >>> LatentCache(kv_lora_rank=512, qk_rope_head_dim=64).bytes_per_token_per_layer(8, KvCacheDtype.AUTO)
-        1152
-        """
-        return (self.kv_lora_rank + self.qk_rope_head_dim) * element_bytes(dtype)
-
-    def formula(self, tensor: int, dtype: KvCacheDtype) -> str:
-        """Return the arithmetic in words."""
-        return f"({self.kv_lora_rank} + {self.qk_rope_head_dim}) x {element_bytes(dtype)} B, on every TP rank"
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexedLatentCache:
-    """Latent cache and the indexer's keys (V3.2), both on every TP rank.
-
-    Args:
-        packs_fp8: FP8 is stored as 512 FP8 values, 4 float32 scales and 64 16-bit rotary values (656 B);
-            GPUs of compute capability 10.x store plain FP8 (576 B) instead.
-        packs_always: 12.x GPUs pack also when 16 bits are asked for.
-
-    Source: vLLM 0.32 ``flashmla_sparse.py``, ``models/deepseek_v2.py`` l.638: the index entry is 128 FP8
-    values and one float32 scale whatever the main cache stores; logged 78,321-78,337 bytes per token over all
-    layers for the 78,324 of this law.
-    """
-
-    latent: LatentCache
-    index_head_dim: int
-    packs_fp8: bool = True
-    packs_always: bool = False
-    block_tokens: int = 64
-
-    def bytes_per_token_per_layer(self, tensor: int, dtype: KvCacheDtype) -> int:
-        """Return the latent entry and the index entry together.
-
-        >>> law = IndexedLatentCache(latent=LatentCache(kv_lora_rank=512, qk_rope_head_dim=64), index_head_dim=128)
-        >>> [law.bytes_per_token_per_layer(8, dtype) for dtype in (KvCacheDtype.AUTO, KvCacheDtype.FP8)]
-        [1284, 788]
-        """
-        return self._latent_bytes(tensor, dtype) + self.index_head_dim + 4
-
-    def formula(self, tensor: int, dtype: KvCacheDtype) -> str:
-        """Return the arithmetic in words."""
-        return f"{self._latent_bytes(tensor, dtype)} B latent + {self.index_head_dim + 4} B index, on every TP rank"
-
-    def _latent_bytes(self, tensor: int, dtype: KvCacheDtype) -> int:
-        packed = self.packs_always if element_bytes(dtype) > 1 else self.packs_fp8
-        if packed:
-            scales = 4 * ceil_div(self.latent.kv_lora_rank, 128)
-            return self.latent.kv_lora_rank + scales + 2 * self.latent.qk_rope_head_dim
-        return self.latent.bytes_per_token_per_layer(tensor, dtype)
+_ALL_FURTHER_LAYERS = 2**31
+"""End of the last stage's layers: draft layers are counted on and run there."""
 
 
 @lru_cache(maxsize=1024)
@@ -131,46 +59,228 @@ def kv_cache_law(shape: ModelShape, compute_capability: tuple[int, int] | None =
 
     Args:
         shape: the model.
-        compute_capability: of the GPU; None assumes the storage of Hopper, which is never the smaller one.
-
-    Raises:
-        UnsupportedModelError: the law of this attention is not known.
+        compute_capability: of the GPU; None assumes the storage of Hopper.
     """
     attention = shape.attention
-    if isinstance(attention, CompressedAttention):
-        raise UnsupportedModelError(
-            f"the KV cache of {shape.architecture} cannot be planned yet; its weights are known"
-        )
     if isinstance(attention, GroupedQueryAttention):
-        return GroupedQueryCache(num_kv_heads=attention.num_kv_heads, head_dim=attention.head_dim)
-    latent = _latent(attention)
-    if not attention.index_num_heads:
-        return latent
-    major = compute_capability[0] if compute_capability else 9
-    return IndexedLatentCache(
-        latent=latent,
-        index_head_dim=attention.index_head_dim,
-        packs_fp8=major != 10,
-        packs_always=major >= 12,
+        return GroupedQueryCache(
+            num_layers=shape.num_layers,
+            num_kv_heads=attention.num_kv_heads,
+            head_dim=attention.head_dim,
+            compute_capability=compute_capability,
+        )
+    drafts = shape.block_draft.num_layers if shape.block_draft else shape.num_draft_layers
+    if isinstance(attention, CompressedAttention):
+        law = SharedCompressedCache if attention.kv_source_layers else CompressedCache
+        return law(
+            attention=attention,
+            num_layers=shape.num_layers,
+            num_draft_layers=drafts,
+            compute_capability=compute_capability,
+        )
+    latent = LatentCache(
+        num_layers=shape.num_layers,
+        kv_lora_rank=attention.kv_lora_rank,
+        qk_rope_head_dim=attention.qk_rope_head_dim,
+        num_draft_layers=drafts,
+        compute_capability=compute_capability,
+        kind=AttentionKind.INDEXED_LATENT if attention.index_num_heads else AttentionKind.LATENT,
+    )
+    return (
+        IndexedLatentCache(latent=latent, index_head_dim=attention.index_head_dim)
+        if attention.index_num_heads
+        else latent
     )
 
 
-def element_bytes(dtype: KvCacheDtype) -> int:
-    """Return the bytes of a stored element; ``auto`` is the 16-bit activation dtype.
+@dataclass(frozen=True, kw_only=True)
+class KvCachePool:
+    """Blocks of one engine's pool: how large they are on each stage, and how many a request takes.
 
-    >>> [element_bytes(dtype) for dtype in KvCacheDtype]
-    [2, 2, 1]
+    Args:
+        groups: caches that share a block table; a request takes blocks of each.
+        stage_block_bytes: bytes of a block on a rank of each pipeline stage, first stage first.
+        block_tokens: tokens of a block of the caches that grow with the context, on all ranks that share them.
+        decode_context: ranks that share the tokens of those caches.
+        stored: format of the cache.
+        formula: bytes of a token in one layer as arithmetic, for people.
     """
-    return 1 if dtype is KvCacheDtype.FP8 else 2
+
+    groups: tuple[CacheGroup, ...]
+    stage_block_bytes: tuple[int, ...]
+    block_tokens: int
+    decode_context: int
+    stored: KvCacheFormat
+    formula: str
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes that one more token of context takes on the rank that stores most; fixed costs come on top."""
+        return max(self.stage_block_bytes) / self.block_tokens
+
+    @property
+    def grows_evenly(self) -> bool:
+        """Whether a request costs the same for each token, without a fixed cost."""
+        return all(group.caches[0].retention is Retention.CONTEXT for group in self.groups)
+
+    def blocks_per_request(self, tokens: int, in_flight_tokens: int) -> int:
+        """Return the blocks that the engine reserves for one request of so many tokens.
+
+        Args:
+            tokens: its longest context, 1 or more.
+            in_flight_tokens: see ``max_in_flight_tokens``; 1 for a request that only decodes.
+
+        Source: vLLM 0.32 ``get_max_concurrency_for_kv_cache_config``.
+        """
+        return sum(group.blocks(tokens, in_flight_tokens, self.decode_context) for group in self.groups)
+
+    def requests_held(self, blocks: int, tokens: int, in_flight_tokens: int) -> int:
+        """Return how many decoding requests of so many tokens a pool holds beside the chunks in flight.
+
+        Args:
+            blocks: blocks of the pool.
+            tokens: context of every request, 1 or more.
+            in_flight_tokens: tokens of prefill chunks in flight, of all requests together.
+        """
+        decoding = self.blocks_per_request(tokens, 1)
+        chunks = self.blocks_per_request(tokens, in_flight_tokens) - decoding
+        return max(0, (blocks - NULL_BLOCKS - chunks) // decoding)
+
+    def reported_tokens(self, blocks: int, max_model_len: int, in_flight_tokens: int, release: str) -> int:
+        """Return the size of the KV cache in tokens as the engine's log states it.
+
+        Source: vLLM 0.32 ``get_kv_cache_capacity``; older ones ``num_blocks // groups x block_size``.
+        """
+        if not counts_requests(release):
+            return blocks // len(self.groups) * self.block_tokens
+        return blocks * max_model_len // self.blocks_per_request(max_model_len, in_flight_tokens)
 
 
-def blocks_for(tokens: int, block_tokens: int) -> int:
-    """Return the blocks that one request of that many tokens occupies, the pool's null block included.
+NO_POOL = KvCachePool(
+    groups=(),
+    stage_block_bytes=(),
+    block_tokens=1,
+    decode_context=1,
+    stored=KvCacheFormat(format=CacheFormat.SIXTEEN_BIT, block_tokens=1),
+    formula="",
+)
+"""Stands for the pool of a cache that the engine cannot keep; nothing is computed from it."""
 
-    >>> blocks_for(4096, 16), blocks_for(4097, 16)
-    (257, 258)
+
+def kv_cache_pool(
+    shape: ModelShape,
+    parallelism: Parallelism,
+    settings: EngineSettings,
+    compute_capability: tuple[int, int] | None = None,
+) -> KvCachePool:
+    """Return the pool of one engine (each attention replica of data parallelism has its own).
+
+    Raises:
+        UnsupportedKvCacheError: the GPU or the attention cannot store the data type, or the split is none that the
+            cache can have; the text says what can be used instead.
+        UnknownEngineReleaseError: ``settings.release`` is no release number.
     """
-    return ceil_div(tokens, block_tokens) + NULL_BLOCKS
+    options = CacheOptions(
+        tensor=parallelism.tensor,
+        dtype=settings.kv_cache_dtype,
+        indexer_dtype=settings.indexer_kv_dtype,
+        num_speculative_tokens=settings.num_speculative_tokens,
+    )
+    packed = release_key(settings.release) >= PACKED_SINCE or not _is_v4(shape)
+    return _pool(shape, parallelism.pipeline, parallelism.decode_context, options, compute_capability, packed)
+
+
+def _is_v4(shape: ModelShape) -> bool:
+    return isinstance(shape.attention, CompressedAttention) and not shape.attention.kv_source_layers
+
+
+@lru_cache(maxsize=4096)
+def _pool(
+    shape: ModelShape,
+    pipeline: int,
+    decode_context: int,
+    options: CacheOptions,
+    compute_capability: tuple[int, int] | None,
+    packed: bool,
+) -> KvCachePool:
+    law = kv_cache_law(shape, compute_capability)
+    groups = cache_groups(law.caches(options))
+    first_layers = (0, *accumulate(layers_per_stage(shape.num_layers, pipeline)))[:-1]
+    if isinstance(law, SharedCompressedCache):
+        law.check_stages(first_layers)
+    _check_decode_context(shape, options.tensor, decode_context, groups)
+    last_layers = (*first_layers[1:], _ALL_FURTHER_LAYERS)
+    stored = law.stored(options)
+    return KvCachePool(
+        groups=groups,
+        stage_block_bytes=tuple(
+            _block_bytes(groups, range(first, last), packed)
+            for first, last in zip(first_layers, last_layers, strict=True)
+        ),
+        block_tokens=stored.block_tokens * decode_context,
+        decode_context=decode_context,
+        stored=stored,
+        formula=law.formula(options),
+    )
+
+
+def _block_bytes(groups: tuple[CacheGroup, ...], layers: range, packed: bool) -> int:
+    """Return the bytes of a block on a stage; at least 1, so that a stage without a cache does not divide by 0."""
+    if packed or len(groups) == 1:
+        return max(1, *(group.page_bytes(layers) for group in groups))
+    on_stage = [[cache for cache in group.caches if cache.layer in layers] for group in groups]
+    growing = {cache.page_bytes for caches in on_stage for cache in caches if cache.retention is Retention.CONTEXT}
+    most = max(_most_of_a_page(caches) for caches in on_stage)
+    return max(1, most * sum(growing))
+
+
+def _most_of_a_page(caches: list[LayerCache]) -> int:
+    sizes = [cache.page_bytes for cache in caches]
+    return max((sizes.count(size) for size in set(sizes)), default=0)
+
+
+def _check_decode_context(shape: ModelShape, tensor: int, decode_context: int, groups: tuple[CacheGroup, ...]) -> None:
+    """Raise UnsupportedKvCacheError when ranks cannot share the tokens of the cache.
+
+    Source: vLLM 0.32 ``config/parallel.py`` l.592, ``config/model.py`` l.1565, ``SlidingWindowSpec``.
+    """
+    if decode_context == 1:
+        return
+    if any(group.caches[0].retention is not Retention.CONTEXT for group in groups):
+        raise UnsupportedKvCacheError("decode-context parallelism does not work with sliding windows; use 1")
+    if tensor % decode_context:
+        raise UnsupportedKvCacheError(
+            f"decode-context parallelism of {decode_context} does not divide TP {tensor}; use a divisor of it"
+        )
+    attention = shape.attention
+    if not isinstance(attention, GroupedQueryAttention):
+        return
+    most = tensor // attention.num_kv_heads if tensor > attention.num_kv_heads else 1
+    per_kv_head = attention.num_heads // attention.num_kv_heads
+    if decode_context > most:
+        raise UnsupportedKvCacheError(
+            f"decode-context parallelism of {decode_context} is more than the {most} ranks that hold the same of "
+            f"{attention.num_kv_heads} KV heads at TP {tensor}; use {most} or a larger TP"
+        )
+    if per_kv_head % decode_context:
+        raise UnsupportedKvCacheError(
+            f"decode-context parallelism of {decode_context} does not divide the {per_kv_head} query heads per KV head"
+        )
+
+
+def max_in_flight_tokens(parallelism: Parallelism, settings: EngineSettings) -> int:
+    """Return the tokens that may be scheduled and not yet settled: one full batch per step that runs at once.
+
+    Source: vLLM 0.32 ``config/vllm.py`` l.577-597 (``max_concurrent_batches``): one step per pipeline stage, and one
+    more with asynchronous scheduling.
+    """
+    batches = parallelism.pipeline + (1 if settings.async_scheduling else 0)
+    return batches * settings.max_num_batched_tokens
+
+
+def counts_requests(release: str) -> bool:
+    """Whether a release logs tokens as concurrency x longest context."""
+    return release_key(release) >= REQUESTS_COUNTED_SINCE
 
 
 def blocks_in(available_bytes: int, block_bytes: int) -> int:
@@ -180,7 +290,3 @@ def blocks_in(available_bytes: int, block_bytes: int) -> int:
     (3, 0)
     """
     return max(0, available_bytes // block_bytes)
-
-
-def _latent(attention: LatentAttention) -> LatentCache:
-    return LatentCache(kv_lora_rank=attention.kv_lora_rank, qk_rope_head_dim=attention.qk_rope_head_dim)

@@ -14,6 +14,8 @@ class Parallelism:
         pipeline: stages that hold consecutive layers, 1 or more.
         data: attention replicas inside the engine (``--data-parallel-size``), 1 or more.
         expert: whether routed experts are spread over all tensor x data ranks instead of being cut.
+        decode_context: tensor-parallel ranks that share the tokens of a KV cache which they would otherwise each
+            hold whole (``--decode-context-parallel-size``), 1 or more; it adds no GPU.
 
     >>> Parallelism(tensor=8, pipeline=2).world_size
     16
@@ -25,6 +27,7 @@ class Parallelism:
     pipeline: int = 1
     data: int = 1
     expert: bool = False
+    decode_context: int = 1
 
     @property
     def world_size(self) -> int:
@@ -39,4 +42,6 @@ class Parallelism:
             parts.append(f"DP{self.data}")
         if self.expert:
             parts.append("EP")
+        if self.decode_context > 1:
+            parts.append(f"DCP{self.decode_context}")
         return " ".join(parts)

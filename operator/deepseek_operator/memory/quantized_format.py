@@ -30,7 +30,12 @@ def linear_format(name: str) -> LinearFormat | None:
 
 
 def quantized_weights(
-    shape: ModelShape, parallelism: Parallelism, name: str, compute_capability: tuple[int, int] | None
+    shape: ModelShape,
+    parallelism: Parallelism,
+    name: str,
+    compute_capability: tuple[int, int] | None,
+    *,
+    with_draft: bool = False,
 ) -> tuple[StageWeights, ...]:
     """Return ``stage_weights`` in a named quantization, as the kernels of a GPU keep them.
 
@@ -39,6 +44,7 @@ def quantized_weights(
         parallelism: how one replica is split.
         name: what ``linear_format`` takes.
         compute_capability: of the GPU; None assumes none in particular.
+        with_draft: whether the checkpoint's draft layers are loaded too.
 
     Routed experts run on another kernel, and only dense models are treated apart.
 
@@ -51,4 +57,4 @@ def quantized_weights(
             linear = on_hopper(linear)
         elif shape.stored_linear is not None:
             shape = replace(shape, stored_linear=on_hopper(shape.stored_linear))
-    return stage_weights(shape, parallelism, linear)
+    return stage_weights(shape, parallelism, linear, with_draft=with_draft)

@@ -11,7 +11,20 @@ class KvCacheDtype(StrEnum):
 
     AUTO = "auto"
     BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
     FP8 = "fp8"
+    FP8_E4M3 = "fp8_e4m3"
+    FP8_E5M2 = "fp8_e5m2"
+    FP8_DS_MLA = "fp8_ds_mla"
+    NVFP4_DS_MLA = "nvfp4_ds_mla"
+
+
+class IndexerKvDtype(StrEnum):
+    """Storage of the sparse indexer's keys (``--attention-config.indexer_kv_dtype``); ``auto`` is FP8."""
+
+    AUTO = "auto"
+    FP8 = "fp8"
+    MXFP4 = "mxfp4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +39,10 @@ class EngineSettings:
         max_num_batched_tokens: tokens in one scheduler step.
         quantization: name in ``catalog.quantizations``; ``Native`` runs the checkpoint as stored.
         enforce_eager: no CUDA graphs.
+        indexer_kv_dtype: storage of the indexer's keys of V4 and V4.1.
+        kv_cache_memory_bytes: fixed KV cache of a GPU, which replaces the utilization; 0 lets the engine decide.
+        num_speculative_tokens: tokens that the checkpoint's own draft layers propose per step; 0 for no drafting.
+        async_scheduling: whether the next step is scheduled while one runs (the engine's default).
         gpu_memory_utilization_basis_points: hundredths of a percent on top of the whole percents, 0-99, for
             engines that were started with a fraction such as 0.835.
         cpu_offload_bytes: weights that each GPU may keep in host memory (``--cpu-offload-gb``), 0 or more.
@@ -41,3 +58,7 @@ class EngineSettings:
     enforce_eager: bool = False
     gpu_memory_utilization_basis_points: int = 0
     cpu_offload_bytes: int = 0
+    indexer_kv_dtype: IndexerKvDtype = IndexerKvDtype.AUTO
+    kv_cache_memory_bytes: int = 0
+    num_speculative_tokens: int = 0
+    async_scheduling: bool = True

@@ -135,7 +135,8 @@ def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
         ),
         pytest.param(
             EstimateQuestion(model=LLM_67B, gpu=H100, kv_cache_dtype="int4"),
-            "kv-cache-dtype: unknown 'int4'; known are auto, bfloat16, fp8",
+            "kv-cache-dtype: unknown 'int4'; known are auto, bfloat16, float16, fp8, fp8_e4m3, fp8_e5m2, fp8_ds_mla, "
+            "nvfp4_ds_mla",
             id="an unknown cache dtype",
         ),
         pytest.param(
