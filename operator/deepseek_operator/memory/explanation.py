@@ -8,6 +8,7 @@ from deepseek_operator.memory.kv_cache import NULL_BLOCKS, KvCachePool, counts_r
 from deepseek_operator.memory.overhead import Activations, activations
 from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.release_overheads import ReleaseOverheads, release_overheads
+from deepseek_operator.memory.rules_of_thumb import rules_of_thumb
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT, StageWeights
 from deepseek_operator.units import GIB, format_tokens
 
@@ -46,6 +47,7 @@ def explanation(
         *(_token_lines(answer, pool, rank, weights) if pool else (f"no KV cache: {answer.limit}",)),
         _error_line(answer, rank, release, compute_capability),
         f"overheads: {release.basis}; from: {release.source}",
+        *rules_of_thumb(shape, answer),
     )
 
 

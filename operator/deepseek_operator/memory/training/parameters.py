@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.attention_tensors import attention_tensors, norm
@@ -40,6 +41,7 @@ class RankMatrix:
         return self.rows * self.columns * self.count
 
 
+@lru_cache(maxsize=1024)
 def rank_matrices(shape: ModelShape, stage: Stage, split: Parallelism) -> tuple[RankMatrix, ...]:
     """Return everything that one rank of a pipeline stage holds.
 
@@ -65,7 +67,7 @@ def largest_unit_parameters(shape: ModelShape, stage: Stage, split: Parallelism)
     layers = [_layer_tensors(shape, is_moe=False)] if stage.num_dense_layers else []
     if stage.num_moe_layers:
         layers.append(_layer_tensors(shape, is_moe=True))
-    units = [*layers, [_vocabulary(shape, Component.EMBEDDINGS)]]
+    units = [*layers, (_vocabulary(shape, Component.EMBEDDINGS),)]
     return max(_parameters(unit, split) for unit in units)
 
 
@@ -75,7 +77,7 @@ def largest_linear_parameters(shape: ModelShape, stage: Stage, split: Parallelis
     return max(sizes, default=0)
 
 
-def _parameters(tensors: list[WeightTensor], split: Parallelism) -> int:
+def _parameters(tensors: tuple[WeightTensor, ...], split: Parallelism) -> int:
     return sum(matrix.parameters for tensor in tensors if not tensor.derived for matrix in _cut(tensor, 1, split))
 
 
@@ -109,13 +111,14 @@ def _stage_tensors(shape: ModelShape, stage: Stage) -> list[tuple[WeightTensor, 
     return tensors
 
 
-def _layer_tensors(shape: ModelShape, *, is_moe: bool) -> list[WeightTensor]:
+@lru_cache(maxsize=256)
+def _layer_tensors(shape: ModelShape, *, is_moe: bool) -> tuple[WeightTensor, ...]:
     hidden = shape.hidden_size
     if is_moe and shape.experts is not None:
         feed_forward = mixture_tensors(shape.experts, hidden)
     else:
         feed_forward = dense_mlp_tensors(hidden, shape.intermediate_size, shape.mlp_bias)
-    return [norm(hidden), *attention_tensors(covered_attention(shape), hidden), norm(hidden), *feed_forward]
+    return (norm(hidden), *attention_tensors(covered_attention(shape), hidden), norm(hidden), *feed_forward)
 
 
 def _vocabulary(shape: ModelShape, component: Component) -> WeightTensor:
