@@ -1,34 +1,20 @@
-"""From a question to the memory of every rank: defaults of the engine, every refusal with its remedy, and the JSON."""
+"""From a question to its answer: what it is about, then the mode that it asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import Any, Protocol
 
-from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
-from deepseek_operator.catalog.gpus import Gpu, gpu, runs_sparse_attention
+from deepseek_operator.catalog.gpus import Gpu, gpu
 from deepseek_operator.catalog.hf_config import shape_from_config
 from deepseek_operator.catalog.models import shape
-from deepseek_operator.catalog.quantizations import (
-    NATIVE,
-    Quantization,
-    named_quantization,
-    refusal,
-)
-from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
-from deepseek_operator.cli.estimate_question import EstimateQuestion, positive
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.cli.estimate_question import MODES, SERVING, EstimateQuestion, Subject, option, positive
 from deepseek_operator.cli.strict_json import read_object
-from deepseek_operator.errors import InvalidSpecError, UnknownQuantizationError, shortened
-from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, MemoryEstimate, estimate
+from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.memory.release_overheads import release_overheads
-from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT
-from deepseek_operator.planner.parallelism import illegal
 from deepseek_operator.units import MIB
-
-if TYPE_CHECKING:
-    from deepseek_operator.performance.prediction import Prediction
 
 MAX_CONFIG_BYTES = MIB
 """A config.json has some 2 kB; a larger file is a mistake."""
@@ -36,124 +22,129 @@ MAX_CONFIG_BYTES = MIB
 LARGEST_SIZES: Mapping[str, int] = {"tensor": 128, "pipeline": 128, "data": 1024}
 """Largest split that the custom resource takes, too (``api/spec_hardware.py``)."""
 
+LARGEST_CONTEXT = 10**9
+"""Tokens of a stand-in, as of a config (``catalog/config_fields.py``)."""
+
+_WIDTHS = (
+    "layers",
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "vocab_size",
+)
+
+LARGEST_WORLD = 16_384
+"""GPUs of the largest published training runs."""
+
 LARGEST_MEMORY_BYTES = 2**50
 """One pebibyte: a thousand times the memory of the largest GPU of the catalogue."""
 
-LARGEST_BATCH = 2**20
-"""Most requests or tokens in one scheduler step, as the custom resource takes them (``api/spec_engine.py``)."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class EstimateAnswer:
-    """The estimate with what it was made of.
-
-    Args:
-        product: the GPU; None when only its memory was given.
-        speed: predicted for the load that was asked about; None when none was, or when the model does not fit.
-    """
-
-    shape: ModelShape
-    memory: MemoryEstimate
-    product: Gpu | None
-    speed: Prediction | None = None
-
-    @property
-    def compute_capability(self) -> tuple[int, int] | None:
-        """Of the GPU; None when it is not known or has none."""
-        return self.product.compute_capability if self.product else None
+class Answer(Protocol):
+    """What every mode answers."""
 
     @property
     def fits(self) -> bool:
-        """Whether one request of the longest context fits."""
-        return self.memory.fits
+        """Whether the GPUs hold it."""
+        ...
+
+    def print(self) -> None:
+        """Print the answer for people."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer under its documented keys."""
+        ...
 
     def explanation(self) -> tuple[str, ...]:
         """Return the formulas with the numbers put in, one a line."""
-        from deepseek_operator.memory.explanation import explanation
-
-        return explanation(self.shape, self.memory, self.compute_capability)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer under its documented keys; ``limit`` is null when the model fits."""
-        memory = self.memory
-        return {
-            "fits": memory.fits,
-            "perRank": [
-                {
-                    "stage": rank.stage,
-                    "weightsBytes": rank.weights_bytes,
-                    "activationsBytes": rank.activations_bytes,
-                    "nonTorchBytes": rank.non_torch_bytes,
-                    "cudaGraphBytes": rank.cuda_graph_bytes,
-                    "kvCacheBytes": rank.kv_cache_bytes,
-                }
-                for rank in memory.ranks
-            ],
-            "kvCacheBytesPerToken": memory.kv_cache_bytes_per_token,
-            "kvCacheTokens": memory.kv_cache_tokens,
-            "maxConcurrency": round(memory.max_concurrency, 2),
-            "gpuMemoryBytes": memory.ranks[0].total_bytes,
-            "errorPercent": _error_percent(memory, self.compute_capability),
-            "fitsSurely": memory.fits_surely,
-            "basis": memory.basis,
-            "limit": memory.limit or None,
-            "performance": _speed_as_json(self.speed),
-        }
+        ...
 
 
-def _error_percent(memory: MemoryEstimate, compute_capability: tuple[int, int] | None) -> dict[str, int]:
-    """Return the half widths of the 90 % bands on the rank with the least room, as shares of each figure."""
-    release, rank = release_overheads(memory.settings.release), memory.worst_rank
-    non_torch = release.non_torch_band_on(memory.parallelism.tensor, compute_capability)
-    graphs = rank.cuda_graph_bytes
-    return {
-        "weightsBytes": WEIGHTS_ERROR_PERCENT,
-        "activationsBytes": release.activations_band.half_width_percent(rank.activations_bytes),
-        "nonTorchBytes": non_torch.half_width_percent(rank.non_torch_bytes),
-        "cudaGraphBytes": release.cuda_graphs_band.half_width_percent(graphs) if graphs else 0,
-        "kvCacheTokens": memory.kv_cache_error_percent,
-    }
-
-
-def answer(question: EstimateQuestion) -> EstimateAnswer:
+def answer(question: EstimateQuestion) -> Answer:
     """Return the estimate of a question.
 
     Raises:
         DeepSeekOperatorError: the question cannot be answered; the text says which option to change.
         OSError: the config file cannot be read.
     """
-    model = _shape(question)
+    _refuse_other_modes(question)
+    model, approximation = _shape(question)
     product = gpu(question.gpu) if question.gpu else None
-    total_bytes = _memory_bytes(question, product)
-    split = _split(question)
-    rung = _quantization(question.quantization)
-    if product is not None:
-        _refuse_unrunnable(product, rung, model)
-    settings = _settings(question, model, total_bytes, rung)
-    if reason := illegal(model, split, block_quantized=None if rung.name == NATIVE else False):
-        raise InvalidSpecError("", reason)
-    memory = estimate(model, split, settings, total_bytes, product.compute_capability if product else None)
-    speed = None
-    if question.engine or any((question.input_tokens, question.output_tokens, question.concurrency)):
-        from deepseek_operator.cli.estimate_speed import speed_of
+    subject = Subject(
+        shape=model,
+        product=product,
+        memory_bytes=_memory_bytes(question, product),
+        split=_split(question),
+        approximation=approximation,
+    )
+    if question.mode == SERVING:
+        from deepseek_operator.cli.estimate_serving import answer_serving
 
-        speed = speed_of(question, model, product, rung, memory)
-    return EstimateAnswer(shape=model, memory=memory, product=product, speed=speed)
+        return answer_serving(question, subject)
+    from deepseek_operator.cli.estimate_training import answer_training
+
+    return answer_training(question, subject)
 
 
-def _shape(question: EstimateQuestion) -> ModelShape:
-    if question.model and question.config:
-        raise InvalidSpecError("", "model and config contradict each other; give one of them")
+def _refuse_other_modes(question: EstimateQuestion) -> None:
+    """Refuse an unknown mode, and options that only another mode has."""
+    if question.mode not in MODES:
+        near = near_matches(question.mode, MODES) or MODES
+        raise InvalidSpecError("mode", f"unknown {shortened(question.mode)!r}; known are {', '.join(near)}")
+    for field in fields(EstimateQuestion):
+        modes = field.metadata.get("modes", MODES)
+        if question.mode not in modes and getattr(question, field.name) != field.default:
+            raise InvalidSpecError(
+                option(field.name),
+                f"belongs to mode {' and '.join(modes)}, not to {question.mode}; leave it out",
+            )
+
+
+def _shape(question: EstimateQuestion) -> tuple[ModelShape, str]:
+    """Return the model, and what of it is made up."""
+    given = [name for name in ("model", "config", "parameters") if getattr(question, name) not in ("", {})]
+    if len(given) > 1:
+        raise InvalidSpecError("", f"{' and '.join(given)} contradict each other; give one of them")
+    if question.parameters != "":
+        return _stand_in(question)
+    for name in _WIDTHS:
+        if getattr(question, name) is not None:
+            raise InvalidSpecError(option(name), "belongs to parameters; a model or config says it itself")
     if question.model:
-        return shape(question.model)
+        return shape(question.model), ""
     if not question.config:
-        raise InvalidSpecError("", "give a model name (see `catalog models`) or a config")
-    if isinstance(question.config, str):
+        raise InvalidSpecError("", "give a model name (see `catalog models`), a config or parameters")
+    return _shape_of_config(question.config), ""
+
+
+def _stand_in(question: EstimateQuestion) -> tuple[ModelShape, str]:
+    from deepseek_operator.catalog.generic_model import DEFAULT_CONTEXT, GivenWidths, generic_model, parse_parameters
+
+    context = question.max_model_len or question.sequence_length or DEFAULT_CONTEXT
+    found = generic_model(
+        parse_parameters(str(question.parameters)),
+        GivenWidths(
+            num_hidden_layers=question.layers,
+            hidden_size=question.hidden_size,
+            num_attention_heads=question.num_attention_heads,
+            num_key_value_heads=question.num_key_value_heads,
+            intermediate_size=question.intermediate_size,
+            vocab_size=question.vocab_size,
+            max_position_embeddings=min(max(DEFAULT_CONTEXT, context), LARGEST_CONTEXT),
+        ),
+    )
+    return found.shape, found.approximation
+
+
+def _shape_of_config(config: str | Mapping[str, object]) -> ModelShape:
+    if isinstance(config, str):
         try:
-            return shape_from_config(read_object(question.config, MAX_CONFIG_BYTES, "the model's config.json"))
+            return shape_from_config(read_object(config, MAX_CONFIG_BYTES, "the model's config.json"))
         except InvalidSpecError as error:
             raise InvalidSpecError("config", str(error)) from error
-    return shape_from_config(question.config)
+    return shape_from_config(config)
 
 
 def _memory_bytes(question: EstimateQuestion, product: Gpu | None) -> int:
@@ -168,94 +159,14 @@ def _memory_bytes(question: EstimateQuestion, product: Gpu | None) -> int:
 
 
 def _split(question: EstimateQuestion) -> Parallelism:
-    return Parallelism(
+    split = Parallelism(
         tensor=positive("tensor-parallel-size", question.tensor_parallel_size, LARGEST_SIZES["tensor"]),
         pipeline=positive("pipeline-parallel-size", question.pipeline_parallel_size, LARGEST_SIZES["pipeline"]),
         data=positive("data-parallel-size", question.data_parallel_size, LARGEST_SIZES["data"]),
         expert=question.enable_expert_parallel,
     )
-
-
-def _refuse_unrunnable(product: Gpu, rung: Quantization, model: ModelShape) -> None:
-    """Refuse weights and attention that the engine has no kernels for on the GPU."""
-    instead = "take another GPU of `catalog gpus`"
-    if not product.formats:
-        raise InvalidSpecError("gpu", f"which precisions the engine runs on {product.id} is not known; {instead}")
-    if reason := refusal(product, rung, model.stored_precision):
-        raise InvalidSpecError("gpu", f"{reason}; {instead} or another quantization")
-    attention = model.attention
-    if isinstance(attention, LatentAttention) and attention.index_topk and not runs_sparse_attention(product):
-        raise InvalidSpecError("gpu", f"sparse attention of this model has no kernel on {product.id}; {instead}")
-
-
-def _settings(question: EstimateQuestion, model: ModelShape, total_bytes: int, rung: Quantization) -> EngineSettings:
-    """Return the engine's settings; its defaults are those of the recorded release."""
-    release = engine_release(DEFAULT_ENGINE, DEFAULT_VERSION)
-    limits = release.default_batch_limits(total_bytes, question.gpu)
-    basis_points = _basis_points(question.gpu_memory_utilization, release.gpu_memory_utilization_percent)
-
-    def given(name: str, value: int | None, default: int) -> int:
-        return default if value is None else positive(name, value, LARGEST_BATCH)
-
-    return EngineSettings(
-        release=question.engine_version,
-        gpu_memory_utilization_percent=basis_points // 100,
-        gpu_memory_utilization_basis_points=basis_points % 100,
-        max_model_len=_context(question.max_model_len, model.max_position_embeddings),
-        max_num_seqs=given("max-num-seqs", question.max_num_seqs, limits.max_num_seqs),
-        max_num_batched_tokens=given(
-            "max-num-batched-tokens", question.max_num_batched_tokens, limits.max_num_batched_tokens
-        ),
-        kv_cache_dtype=_kv_cache_dtype(question.kv_cache_dtype),
-        quantization=rung.name,
-        enforce_eager=question.enforce_eager,
-    )
-
-
-def _basis_points(share: float | None, default_percent: int) -> int:
-    """Return a share of the memory in hundredths of a percent."""
-    if share is None:
-        return 100 * default_percent
-    if not 0 < share <= 1:
-        raise InvalidSpecError("gpu-memory-utilization", f"{share} is outside 0 to 1; write one such as 0.92")
-    found = round(share * 10_000)
-    if abs(found - share * 10_000) > 1e-6:
-        raise InvalidSpecError("gpu-memory-utilization", f"{share} has more than four decimals; round it")
-    return found
-
-
-def _context(asked: int | None, longest: int) -> int:
-    if asked is None:
-        return longest
-    context = positive("max-model-len", asked)
-    if context > longest:
+    if split.world_size > LARGEST_WORLD:
         raise InvalidSpecError(
-            "max-model-len", f"{context:,} tokens are more than the model's {longest:,}; write {longest} or less"
+            "", f"{split} are {split.world_size:,} GPUs, more than {LARGEST_WORLD:,}, the most that is planned for"
         )
-    return context
-
-
-def _kv_cache_dtype(name: str) -> KvCacheDtype:
-    if name not in list(KvCacheDtype):
-        raise InvalidSpecError("kv-cache-dtype", f"unknown {shortened(name)!r}; known are {', '.join(KvCacheDtype)}")
-    return KvCacheDtype(name)
-
-
-def _quantization(name: str) -> Quantization:
-    """Return the format that either side calls by that name, with a parameter such as ``awq:64``."""
-    try:
-        return named_quantization(name)
-    except UnknownQuantizationError as error:
-        raise InvalidSpecError("quantization", str(error).replace("unknown quantization", "unknown", 1)) from error
-
-
-def _speed_as_json(speed: Prediction | None) -> dict[str, Any] | None:
-    if speed is None:
-        return None
-    return {
-        "ttftMilliseconds": speed.ttft_milliseconds,
-        "tpotMilliseconds": speed.tpot_milliseconds,
-        "tokensPerSecond": speed.tokens_per_second,
-        "source": speed.source.value,
-        "errorPercent": speed.error_percent,
-    }
+    return split

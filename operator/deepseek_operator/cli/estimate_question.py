@@ -4,55 +4,136 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from deepseek_operator.catalog.engines import DEFAULT_VERSION
+from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.cli.strict_json import parse_object
 from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
+from deepseek_operator.memory.parallelism import Parallelism
 
 LARGEST_COUNT = 2**63 - 1
 """Largest number that any option takes: what fits into a signed 64-bit integer."""
 
+SERVING = "serving"
+TRAINING = "training"
+LORA = "lora"
+MODES = (SERVING, TRAINING, LORA)
+"""What the GPUs are to do: run an engine, train every parameter, or train adapters beside frozen ones."""
+
+
+def _only(default: Any, *modes: str) -> Any:  # noqa: ANN401 - a default and a dataclass field are any object
+    """Declare an option that belongs to some modes alone."""
+    return field(default=default, metadata={"modes": modes})
+
+
+def _serving(default: Any = None) -> Any:  # noqa: ANN401 - as above
+    return _only(default, SERVING)
+
+
+def _training(default: Any = None) -> Any:  # noqa: ANN401 - as above
+    return _only(default, TRAINING, LORA)
+
+
+def _lora(default: Any = None) -> Any:  # noqa: ANN401 - as above
+    return _only(default, LORA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a question is about, in every mode.
+
+    Args:
+        approximation: one sentence on what of the shape is made up; empty when nothing is.
+        product: the GPU; None when only its memory was given.
+        memory_bytes: of one GPU.
+        split: of one replica, or of the whole training run.
+    """
+
+    shape: ModelShape
+    product: Gpu | None
+    memory_bytes: int
+    split: Parallelism
+    approximation: str = ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateQuestion:
-    """Options of ``estimate``; None or an empty text leaves a value to the engine's default for the GPU.
+    """Options of ``estimate``; None or an empty text leaves a value to the default of engine or training.
+
+    The training options are those of ``memory.training.settings`` and ``memory.training.adapters``.
 
     Args:
+        mode: one of ``MODES``.
         model: catalogue name; ``config`` stands in for it.
         config: path of a config.json, or its content.
+        parameters: size of a model of which only that is known, such as ``13e9`` or ``65B``; what is known of its
+            widths may be given beside it (``catalog.generic_model``).
         gpu: catalogue id.
         gpu_memory_bytes: memory of one GPU as the driver reports it; wins over the catalogue's.
         quantization: name in the engine or in the custom resource, with a parameter where the format has one
             (``awq:64``, ``gguf:Q4_K_M``; see ``catalog.quantizations.named_quantization``); empty runs the checkpoint
             as stored.
         gpu_memory_utilization: share of that memory, above 0 and at most 1.
+        cpu_offload_gb: weights of each GPU that stay in host memory, in GiB.
+        kv_offloading_size: host memory for KV blocks of one engine, in GiB.
         engine: whose speed is asked for; empty asks for memory only.
         input_tokens: mean prompt; with ``output_tokens`` and ``concurrency`` the load that the speed holds for.
         concurrency: requests in flight in the whole replica.
     """
 
+    mode: str = SERVING
     model: str = ""
     config: str | Mapping[str, object] = ""
+    parameters: str | float = ""
+    layers: int | None = None
+    hidden_size: int | None = None
+    num_attention_heads: int | None = None
+    num_key_value_heads: int | None = None
+    intermediate_size: int | None = None
+    vocab_size: int | None = None
     gpu: str = ""
     gpu_memory_bytes: int | None = None
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     enable_expert_parallel: bool = False
-    quantization: str = ""
-    kv_cache_dtype: str = "auto"
-    max_model_len: int | None = None
-    max_num_seqs: int | None = None
-    max_num_batched_tokens: int | None = None
-    gpu_memory_utilization: float | None = None
-    enforce_eager: bool = False
-    engine_version: str = DEFAULT_VERSION
-    engine: str = ""
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    concurrency: int | None = None
+    quantization: str = _serving("")
+    kv_cache_dtype: str = _serving("auto")
+    max_model_len: int | None = _serving()
+    max_num_seqs: int | None = _serving()
+    max_num_batched_tokens: int | None = _serving()
+    gpu_memory_utilization: float | None = _serving()
+    enforce_eager: bool = _serving(False)
+    engine_version: str = _serving(DEFAULT_VERSION)
+    cpu_offload_gb: float | None = _serving()
+    kv_offloading_size: float | None = _serving()
+    engine: str = _serving("")
+    input_tokens: int | None = _serving()
+    output_tokens: int | None = _serving()
+    concurrency: int | None = _serving()
+    micro_batch_size: int | None = _training()
+    sequence_length: int | None = _training()
+    gradient_accumulation_steps: int | None = _training()
+    optimizer: str = _training("")
+    training_dtype: str = _training("")
+    no_master_weights: bool = _training(False)
+    fp32_gradients: bool = _training(False)
+    activation_checkpointing: str = _training("")
+    no_flash_attention: bool = _training(False)
+    dropout: bool = _training(False)
+    no_fused_kernels: bool = _training(False)
+    sequence_parallel: bool = _training(False)
+    zero_stage: int | None = _training()
+    offload_optimizer: bool = _training(False)
+    offload_parameters: bool = _training(False)
+    lora_rank: int | None = _lora()
+    lora_target_modules: str = _lora("")
+    lora_routed_experts: bool = _lora(False)
+    qlora: bool = _lora(False)
+    no_double_quantization: bool = _lora(False)
 
 
 def parse_question(line: bytes | str) -> EstimateQuestion:
@@ -118,8 +199,9 @@ _KINDS: Mapping[str, tuple[frozenset[type], str]] = {
     "int": (frozenset({int}), "a whole number"),
     "int | None": (frozenset({int, type(None)}), "a whole number"),
     "float | None": (frozenset({int, float, type(None)}), "a number"),
+    "str | float": (frozenset({str, int, float}), "a number"),
     "str | Mapping[str, object]": (frozenset({str, dict}), "a path or an object"),
 }
 """By annotation of a field: what JSON may hold for it (a boolean is no number), and how a refusal names that."""
 
-_KINDS_BY_KEY = {_camel_case(field.name): (field.name, *_KINDS[str(field.type)]) for field in fields(EstimateQuestion)}
+_KINDS_BY_KEY = {_camel_case(each.name): (each.name, *_KINDS[str(each.type)]) for each in fields(EstimateQuestion)}

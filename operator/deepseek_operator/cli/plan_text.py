@@ -8,22 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from deepseek_operator.memory.estimate import RankMemory
+from deepseek_operator.cli.memory_bars import memory_parts, print_bar, print_legend
 from deepseek_operator.planner.result import Alternative, Infeasible, Plan
-from deepseek_operator.units import format_gib, format_tokens, format_usd
+from deepseek_operator.units import format_tokens, format_usd
 
-BAR_CELLS = 48
 MOST_BARS = 8
-
-_PARTS = (
-    ("weights", "#", "blue"),
-    ("activations and overhead", "+", "yellow"),
-    ("KV cache", "=", "green"),
-    ("free", ".", "dim"),
-)
-"""Parts of a GPU's memory in the order of the bar: name, the cell where colour is missing, colour."""
 
 
 def print_plan(console: Console, name: str, answer: Plan | Infeasible) -> None:
@@ -38,30 +28,6 @@ def print_plan(console: Console, name: str, answer: Plan | Infeasible) -> None:
         _print_infeasible(console, name, answer)
     else:
         _print_feasible(console, name, answer)
-
-
-def memory_parts(memory: RankMemory) -> tuple[int, int, int, int]:
-    """Return bytes of weights, activations and overhead, KV cache, and what lies outside the engine's budget."""
-    kv_cache = max(0, memory.kv_cache_bytes)
-    free = memory.total_bytes - memory.budget_bytes
-    return memory.weights_bytes, memory.budget_bytes - memory.weights_bytes - kv_cache, kv_cache, free
-
-
-def bar_cells(parts: Iterable[int], cells: int = BAR_CELLS) -> tuple[int, ...]:
-    """Return how many cells each part gets; the sum is exactly ``cells``, and the largest remainders round up.
-
-    >>> bar_cells((50, 25, 25, 0), 8)
-    (4, 2, 2, 0)
-    >>> sum(bar_cells((1, 1, 1), 8))
-    8
-    """
-    sizes = [max(0, part) for part in parts]
-    total = sum(sizes) or 1
-    whole = [size * cells // total for size in sizes]
-    rest = sorted(range(len(sizes)), key=lambda index: (-(sizes[index] * cells % total), index))
-    for index in rest[: cells - sum(whole)]:
-        whole[index] += 1
-    return tuple(whole)
 
 
 def _print_feasible(console: Console, name: str, plan: Plan) -> None:
@@ -111,34 +77,16 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def print_bar(console: Console, label: str, memory: RankMemory) -> None:
-    """Print the memory of one GPU as a bar."""
-    line = Text(f"{label}  ")
-    parts = memory_parts(memory)
-    for (_, symbol, style), count in zip(_PARTS, bar_cells(parts), strict=True):
-        line.append(("█" if console.is_terminal else symbol) * count, style=style)
-    line.append(f"  {format_gib(memory.total_bytes)}")
-    console.print(line)
-
-
-def print_legend(console: Console, memory: RankMemory) -> None:
-    """Print what the parts of a bar mean, with their sizes."""
-    legend = Text("       ")
-    for (label, symbol, style), size in zip(_PARTS, memory_parts(memory), strict=True):
-        legend.append("█" if console.is_terminal else symbol, style=style)
-        legend.append(f" {label} {format_gib(size)}   ")
-    console.print(legend)
-
-
 def _print_bars(console: Console, plan: Plan) -> None:
     """One bar per GPU of a replica, at most eight: every GPU is shown as the one with the least room."""
+    parts = memory_parts(plan.memory)
     console.print()
     for index in range(min(plan.gpus_per_replica, MOST_BARS)):
-        print_bar(console, f"GPU {index}", plan.memory)
+        print_bar(console, f"GPU {index}", parts, plan.memory.total_bytes)
     more = plan.gpus_per_replica - MOST_BARS
     if more > 0:
         console.print(f"and {more} more; every bar shows the GPU with the least room")
-    print_legend(console, plan.memory)
+    print_legend(console, parts)
 
 
 def _print_sentences(console: Console, title: str, sentences: Iterable[str]) -> None:

@@ -44,10 +44,12 @@ def test_json_has_the_documented_shape():
         "maxConcurrency",
         "gpuMemoryBytes",
         "errorPercent",
-        "fitsSurely",
-        "basis",
         "limit",
         "performance",
+        "fitsSurely",
+        "basis",
+        "hostMemory",
+        "diskBytes",
     ]
     assert list(content["perRank"][0]) == [
         "stage",
@@ -99,7 +101,11 @@ def test_a_config_file_stands_in_for_a_name(tmp_path: Path):
 @pytest.mark.parametrize(
     ("question", "sentence"),
     [
-        pytest.param(EstimateQuestion(gpu=H100), "give a model name (see `catalog models`) or a config", id="no model"),
+        pytest.param(
+            EstimateQuestion(gpu=H100),
+            "give a model name (see `catalog models`), a config or parameters",
+            id="no model",
+        ),
         pytest.param(
             EstimateQuestion(model=R1, config="config.json", gpu=H100),
             "model and config contradict each other; give one of them",

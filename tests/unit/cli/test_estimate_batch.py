@@ -60,7 +60,7 @@ def test_each_line_is_answered_in_order(tmp_path: Path, capsys: pytest.CaptureFi
         pytest.param("no json", "no JSON object: 'no json'", id="no JSON"),
         pytest.param("[1]", "no JSON object: '[1]'", id="a list"),
         pytest.param("", "empty; write a JSON object such as {}", id="nothing"),
-        pytest.param('{"modle": "x"}', "modle: unknown key; did you mean model?", id="a misspelt key"),
+        pytest.param('{"modell": "x"}', "modell: unknown key; did you mean model?", id="a misspelt key"),
         pytest.param('{"tp": 8}', "tp: unknown key; known are ", id="another tool's key"),
         pytest.param(
             '{"maxModelLen": "4096"}',
@@ -124,7 +124,7 @@ def test_a_long_line_is_answered_once(tmp_path: Path, capsys: pytest.CaptureFixt
     found = answers(tmp_path, capsys, b"x" * (3 * MAX_LINE_BYTES) + b"\n{}\n")
     assert found == [
         {"error": "the line is longer than 1,048,576 bytes; a question has some hundred"},
-        {"error": "give a model name (see `catalog models`) or a config"},
+        {"error": "give a model name (see `catalog models`), a config or parameters"},
     ]
 
 

@@ -37,7 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "give a model name (see `catalog models`) or a config"),
+        ((), "give a model name (see `catalog models`), a config or parameters"),
         (("--model", LLM_67B), "give a GPU id (see `catalog gpus`) or gpu-memory-bytes"),
         ((*GOOD, "--tensor-parallel-size", "-1"), "tensor-parallel-size: -1 is no positive number; write 1 or more"),
         ((*GOOD, "--tensor-parallel-size", "0"), "tensor-parallel-size: 0 is no positive number; write 1 or more"),

@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from deepseek_operator.cli.plan_text import bar_cells, memory_parts, print_plan
+from deepseek_operator.cli.memory_bars import bar_cells, memory_parts
+from deepseek_operator.cli.plan_text import print_plan
 from deepseek_operator.planner.result import Infeasible, Plan
 from planner_values import H100, MIXED, R1, planned, pool, refused, request, supply
 
@@ -50,7 +51,7 @@ def test_a_refusal_shows_limit_and_remedy():
 
 def test_the_parts_of_a_gpu_add_up_to_its_memory():
     memory = planned(request(), MIXED).memory
-    assert sum(memory_parts(memory)) == memory.total_bytes
+    assert sum(part.size_bytes for part in memory_parts(memory)) == memory.total_bytes
 
 
 @pytest.mark.parametrize(
