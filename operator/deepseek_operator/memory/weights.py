@@ -5,9 +5,9 @@ Families: Llama, Qwen2 and Qwen3 (dense), deepseek-moe-16b, DeepSeek V2, V3, V3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from deepseek_operator.catalog.linear_formats import SIXTEEN_BIT
 from deepseek_operator.catalog.shapes import (
@@ -150,12 +150,12 @@ def stage_weights(
     native = stored_format(shape)
     general = quantized or native
 
-    def requested(tensor: WeightTensor, linear: LinearFormat = general) -> Iterable[int]:
+    def requested(tensor: WeightTensor, linear: LinearFormat) -> tuple[int, ...]:
         tensor, linear = covered(tensor, _own_format(tensor, linear, native))
-        return tensor.rank_slice(parallelism).allocations(linear)
+        return tuple(tensor.rank_slice(parallelism).allocations(linear))
 
     def size(tensor: WeightTensor, linear: LinearFormat) -> int:
-        return sum(allocated_bytes(each) for each in requested(tensor, linear))
+        return sum(map(allocated_bytes, requested(tensor, linear)))
 
     exceptions = () if quantized else shape.format_exceptions
     result = []
@@ -163,7 +163,12 @@ def stage_weights(
         drafting = with_draft and stage.is_last
         tensors = _stage_tensors(shape, stage)
         sizes = {Component.ROTARY_TABLE: _rotary_table_bytes(shape, with_draft=drafting)}
-        for tensor, repeats in (*tensors, *(_draft_on_last_stage(shape, stage) if drafting else ())):
+        # By identity: hashing a tensor costs as much as cutting it, and ``tensors`` keeps them all alive.
+        parts = {id(tensor): requested(tensor, general) for tensor, _ in tensors}
+        for tensor, repeats in tensors:
+            held = repeats * sum(map(allocated_bytes, parts[id(tensor)]))
+            sizes[tensor.component] = sizes.get(tensor.component, 0) + held
+        for tensor, repeats in _draft_on_last_stage(shape, stage) if drafting else ():
             sizes[tensor.component] = sizes.get(tensor.component, 0) + repeats * size(tensor, general)
         for component, difference in differences(tensors, stage.layers, general, exceptions, size).items():
             sizes[component] += difference
@@ -175,10 +180,14 @@ def stage_weights(
             StageWeights(
                 stage=stage,
                 by_component=tuple(sorted(sizes.items())),
-                offloadable=offloadable_parameters(tensors, requested),
+                offloadable=offloadable_parameters(tensors, partial(_known_parts, parts)),
             )
         )
     return tuple(result)
+
+
+def _known_parts(parts: Mapping[int, tuple[int, ...]], tensor: WeightTensor) -> tuple[int, ...]:
+    return parts[id(tensor)]
 
 
 def _own_format(tensor: WeightTensor, linear: LinearFormat, native: LinearFormat) -> LinearFormat:
