@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
+from deepseek_operator.memory.kv_cache import NULL_BLOCKS, max_in_flight_tokens
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.units import format_gib
 
@@ -42,6 +43,16 @@ class OffloadNeed:
         )
 
 
+def request_cache_bytes(answer: MemoryEstimate, stage: int) -> int:
+    """Return the KV cache of one request of ``max_model_len`` on a rank of a stage; 0 where no cache can be kept."""
+    pool = answer.kv_cache_pool
+    if pool is None:
+        return 0
+    in_flight = max_in_flight_tokens(answer.parallelism, answer.settings)
+    blocks = pool.blocks_per_request(answer.settings.max_model_len, in_flight) + NULL_BLOCKS
+    return blocks * pool.stage_block_bytes[stage]
+
+
 def offload_need(answer: MemoryEstimate) -> OffloadNeed:
     """Return what must leave the GPUs so that one request of ``max_model_len`` can be served.
 
@@ -52,9 +63,9 @@ def offload_need(answer: MemoryEstimate) -> OffloadNeed:
     Every data-parallel rank keeps its own share; ranks of a stage are alike.
     """
     kept = moved = 0
-    needed = answer.kv_cache_bytes_per_token * answer.settings.max_model_len
     ranks_per_stage = answer.parallelism.tensor * answer.parallelism.data
     for rank in answer.ranks:
+        needed = request_cache_bytes(answer, rank.stage)
         excess = min(rank.weights_bytes, max(0, needed - rank.kv_cache_bytes))
         moved += ranks_per_stage * excess
         kept += ranks_per_stage * (rank.weights_bytes - excess)

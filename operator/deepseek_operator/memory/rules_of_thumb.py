@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from deepseek_operator.catalog.linear_formats import LinearFormat
 from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
 from deepseek_operator.memory.estimate import MemoryEstimate
+from deepseek_operator.memory.offload_need import request_cache_bytes
 from deepseek_operator.memory.stated_weights import stated_bytes
 from deepseek_operator.memory.tensors import Component
 from deepseek_operator.memory.weights import parameter_counts
@@ -109,9 +110,10 @@ def _expert_lines(shape: ModelShape) -> tuple[str, ...]:
 
 
 def _cache_lines(shape: ModelShape, answer: MemoryEstimate) -> tuple[str, ...]:
-    weights = answer.worst_rank.weights_bytes
-    context = answer.settings.max_model_len
-    request = answer.kv_cache_bytes_per_token * context
+    rank, context = answer.worst_rank, answer.settings.max_model_len
+    request, weights = request_cache_bytes(answer, rank.stage), rank.weights_bytes
+    if not request:
+        return ()
     lines = [
         f"KV cache and weights have no fixed ratio: one request of {format_tokens(context)} takes {_gb(request)} "
         f"beside {_gb(weights)} of weights on a rank ({request / weights:.3g} x), and every further token in flight "

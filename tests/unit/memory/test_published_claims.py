@@ -113,7 +113,7 @@ def test_cache_and_weights_have_no_fixed_ratio(model: ModelShape, requests: int,
 def test_the_ratio_is_explained():
     assert explained(R1, "no fixed ratio") == (
         "KV cache and weights have no fixed ratio: one request of 4,096 tokens takes 0.3 GB beside 675.2 GB of weights "
-        "on a rank (0.000426 x), and every further token in flight 70,272 B"
+        "on a rank (0.000428 x), and every further token in flight 70,272 B"
     )
     assert explained(R1, "latent attention") == (
         "latent attention stores 71 x less than separate keys and values of its 128 heads would take"
