@@ -36,6 +36,7 @@ QUANTIZATION_BY_REMARK = {
     "fp8 per channel": "FP8",
     "int8 w8a8": "INT8W8A8",
     "w4a16 g128": "GPTQ",
+    "with draft": "Native",
 }
 """The remark behind ``same_shape_as`` names the checkpoint's format; the rung stores the same bits."""
 
@@ -47,6 +48,7 @@ class RecordedStartup:
     Args:
         release: as logged; where the log named none, the one assumed in the list of eligible rows.
         is_release_known: whether the log named it.
+        with_draft: whether the checkpoint's draft was loaded.
         campaign: the series of runs or the log that the row comes from; rows of one campaign are not independent.
     """
 
@@ -55,6 +57,7 @@ class RecordedStartup:
     quantization: str
     release: str
     is_release_known: bool
+    with_draft: bool
     campaign: str
     uses: frozenset[str]
     split: Parallelism
@@ -162,6 +165,7 @@ def _startup(cells: Mapping[str, str], row: Mapping[str, str]) -> RecordedStartu
         quantization=QUANTIZATION_BY_REMARK[remark.removesuffix(")")],
         release=cells["vllm_version"] or row["assumed_release"],
         is_release_known=bool(cells["vllm_version"]),
+        with_draft=remark == "with draft)",
         campaign=row["campaign"],
         uses=frozenset(row["uses"].split()),
         split=Parallelism(

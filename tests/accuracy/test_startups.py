@@ -23,9 +23,11 @@ from deepseek_operator.memory.settings import KvCacheDtype
 from deepseek_operator.memory.weights import stage_weights
 
 OLDER_WEIGHTS = {
-    "P002": "",
     "P005": "V0 of December 2024",
     "P015": "rank 627 of a Ray run: which of the two stages it belongs to is not logged",
+    "P029": "release not logged; V4-Flash with its block draft, told by the size of the checkpoint",
+    "P030": "release not logged; V4-Pro with its draft",
+    "P032": "a fork of vLLM with a converted checkpoint of V4-Flash and its block draft",
     "P035": "0.7.1",
     "P038": "V0, release not logged",
     "P042": "V0 of January 2025, which gave the spare layer of an uneven cut to another stage",
@@ -46,7 +48,7 @@ def refusal_of(row: RecordedStartup) -> MemoryEstimate:
 def weights_error_percent(row: RecordedStartup) -> float:
     logged = row.gib("model_weights_gib_per_rank")
     assert logged is not None
-    stages = stage_weights(row.model, row.split, linear_format(row.quantization))
+    stages = stage_weights(row.model, row.split, linear_format(row.quantization), with_draft=row.with_draft)
     # Logs do not say which stage a rank belongs to.
     return min((100 * (stage.total_bytes / GIB / logged - 1) for stage in stages), key=abs)
 

@@ -92,7 +92,7 @@ class ServingAnswer:
             "kvCacheTokens": memory.kv_cache_tokens,
             "maxConcurrency": round(memory.max_concurrency, 2),
             "gpuMemoryBytes": memory.ranks[0].total_bytes,
-            "errorPercent": _error_percent(memory, self.compute_capability),
+            "errorPercent": _error_percent(self.shape, memory, self.compute_capability),
             "limit": memory.limit or None,
             "performance": _speed_as_json(self.speed),
             "fitsSurely": memory.fits_surely,
@@ -103,14 +103,16 @@ class ServingAnswer:
         }
 
 
-def _error_percent(memory: MemoryEstimate, compute_capability: tuple[int, int] | None) -> dict[str, int]:
+def _error_percent(
+    shape: ModelShape, memory: MemoryEstimate, compute_capability: tuple[int, int] | None
+) -> dict[str, int]:
     """Return the half widths of the 90 % bands on the rank with the least room, as shares of each figure."""
     release, rank = release_overheads(memory.settings.release), memory.worst_rank
     non_torch = release.non_torch_band_on(memory.parallelism.tensor, compute_capability)
     graphs = rank.cuda_graph_bytes
     return {
         "weightsBytes": WEIGHTS_ERROR_PERCENT,
-        "activationsBytes": release.activations_band.half_width_percent(rank.activations_bytes),
+        "activationsBytes": release.activations_band_of(shape).half_width_percent(rank.activations_bytes),
         "nonTorchBytes": non_torch.half_width_percent(rank.non_torch_bytes),
         "cudaGraphBytes": release.cuda_graphs_band.half_width_percent(graphs) if graphs else 0,
         "kvCacheTokens": memory.kv_cache_error_percent,

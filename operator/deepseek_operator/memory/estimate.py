@@ -275,7 +275,7 @@ def estimate(
         fits=False,
         fits_surely=False,
         limit=refusal,
-        basis=question.release.basis,
+        basis=question.release.basis(shape),
         overhead_correction_bytes=overhead_correction_bytes,
     )
     return answer if refusal else _with_pool(question, answer)
@@ -373,7 +373,7 @@ def _error_bytes(question: _Question, rank: RankMemory) -> int:
     non_torch = release.non_torch_band_on(question.parallelism.tensor, question.compute_capability)
     widths = [
         rank.weights_bytes * WEIGHTS_ERROR_PERCENT // 100,
-        release.activations_band.half_width_bytes(rank.activations_bytes),
+        release.activations_band_of(question.shape).half_width_bytes(rank.activations_bytes),
         non_torch.half_width_bytes(rank.non_torch_bytes),
     ]
     if release.cuda_graphs_inside_budget and rank.cuda_graph_bytes:

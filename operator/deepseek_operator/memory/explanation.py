@@ -45,19 +45,23 @@ def explanation(
         _graphs_line(rank, release),
         _kv_cache_line(rank, release),
         *(_token_lines(answer, pool, rank, weights) if pool else (f"no KV cache: {answer.limit}",)),
-        _error_line(answer, rank, release, compute_capability),
-        f"overheads: {release.basis}; from: {release.source}",
+        _error_line(shape, answer, rank, release, compute_capability),
+        f"overheads: {release.basis(shape)}; from: {release.source}",
         *rules_of_thumb(shape, answer),
     )
 
 
 def _error_line(
-    answer: MemoryEstimate, rank: RankMemory, release: ReleaseOverheads, compute_capability: tuple[int, int] | None
+    shape: ModelShape,
+    answer: MemoryEstimate,
+    rank: RankMemory,
+    release: ReleaseOverheads,
+    compute_capability: tuple[int, int] | None,
 ) -> str:
     non_torch = release.non_torch_band_on(answer.parallelism.tensor, compute_capability)
     parts = [
         f"weights ± {WEIGHTS_ERROR_PERCENT} %",
-        f"activations ± {_gib(release.activations_band.half_width_bytes(rank.activations_bytes))}",
+        f"activations ± {_gib(release.activations_band_of(shape).half_width_bytes(rank.activations_bytes))}",
         f"outside torch ± {_gib(non_torch.half_width_bytes(rank.non_torch_bytes))}",
     ]
     if rank.cuda_graph_bytes:

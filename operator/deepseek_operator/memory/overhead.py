@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
-from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
+from deepseek_operator.catalog.shapes import CompressedAttention, LatentAttention, ModelShape
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.release_overheads import Band, ReleaseOverheads, release_overheads
 from deepseek_operator.memory.settings import EngineSettings
@@ -29,6 +29,15 @@ __all__ = [
 
 DATACENTER_BLACKWELL_MAJOR = 10
 """Major compute capability of the GPUs on which the engine captures larger batches (B200, B300, GB200, GB300)."""
+
+SPARSE_WORKSPACE_CONTEXTS = 5
+"""Contexts that the prefill workspace of sparse attention holds, ``sparse_mla_prefill_workspace_factor`` of vLLM."""
+
+INDEX_ENTRIES_PER_TOKEN = 40
+"""Index entries per token of context that fit into that workspace (vLLM 0.32 ``mla/indexer.py``)."""
+
+GATHERED_REQUESTS = 4
+"""Requests whose context V4 gathers at once for prefill, ``PREFILL_CHUNK_SIZE`` of vLLM 0.32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +81,11 @@ def activations(
     """
     tokens = settings.max_num_batched_tokens
     residual = 2 * tokens * shape.hidden_size
-    forward = residual * 17 // 4 + max(
+    streams = max(1, shape.hyper_connection_streams)
+    forward = streams * residual * 17 // 4 + max(
         6 * tokens * mlp_width(shape, parallelism, stage),
         _latent_prefill_bytes(shape, parallelism, settings),
+        _compressed_query_bytes(shape, parallelism, tokens),
     )
     logits = settings.max_num_seqs * shape.vocab_size
     experts = _expert_workspace_bytes(shape, parallelism, stage, tokens)
@@ -181,14 +192,38 @@ def _expert_workspace_bytes(shape: ModelShape, parallelism: Parallelism, stage: 
     return 2 * routed * (max(2 * width, shape.hidden_size) + max(width, shape.hidden_size))
 
 
-def _sparse_workspace_bytes(shape: ModelShape, settings: EngineSettings) -> int:
-    """Return the workspaces of V3.2's sparse attention, which grow with the context.
+def _compressed_query_bytes(shape: ModelShape, parallelism: Parallelism, tokens: int) -> int:
+    """Return queries before and after their norm, attention's output and its grouped form (V4), 16 bits each.
 
-    Source: vLLM 0.32 ``v1/attention/backends/mla/indexer.py`` l.918 (40 x max_model_len index entries) and
-    ``flashmla_sparse.py`` (5 x max_model_len latent entries of 16 bits).
+    Source: the buffers of vLLM 0.32 ``models/deepseek_v4/attention.py``; no complete start-up of V4 is recorded, so
+    the band of this family is wide.
     """
     attention = shape.attention
-    if not isinstance(attention, LatentAttention) or not attention.index_num_heads:
+    if not isinstance(attention, CompressedAttention):
         return 0
-    latent = 2 * (attention.kv_lora_rank + attention.qk_rope_head_dim)
-    return settings.max_model_len * (5 * latent + 40 * (attention.index_head_dim + 4))
+    return 4 * 2 * tokens * ceil_div(attention.num_heads, parallelism.tensor) * attention.head_dim
+
+
+def _sparse_workspace_bytes(shape: ModelShape, settings: EngineSettings) -> int:
+    """Return the workspace of sparse attention, which grows with the context; its users share one buffer.
+
+    Source: vLLM 0.32 ``v1/worker/workspace.py`` (one buffer, as large as its largest user),
+    ``v1/attention/backends/mla/indexer.py`` l.918 (40 x max_model_len index entries, over the compression of V4),
+    ``flashmla_sparse.py`` l.337 (5 x max_model_len latent entries of 16 bits), ``sparse_swa.py`` l.276 (V4 gathers 4
+    requests: compressed context, window and step).
+    """
+    attention, context = shape.attention, settings.max_model_len
+    if isinstance(attention, LatentAttention) and attention.index_num_heads:
+        latent = 2 * (attention.kv_lora_rank + attention.qk_rope_head_dim)
+        return context * max(SPARSE_WORKSPACE_CONTEXTS * latent, INDEX_ENTRIES_PER_TOKEN * _index_entry(attention))
+    if isinstance(attention, CompressedAttention):
+        ratio = min((ratio for ratio in attention.compress_ratios if ratio > 1), default=1)
+        gathered = ceil_div(context, ratio) + attention.sliding_window + settings.max_num_batched_tokens
+        entries = context * INDEX_ENTRIES_PER_TOKEN // ratio
+        return max(GATHERED_REQUESTS * 2 * attention.head_dim * gathered, entries * _index_entry(attention))
+    return 0
+
+
+def _index_entry(attention: LatentAttention | CompressedAttention) -> int:
+    """Return the bytes of an index key: 8 bits per element and one 32-bit scale."""
+    return attention.index_head_dim + 4

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
+from deepseek_operator.catalog.shapes import CompressedAttention, ModelShape
 from deepseek_operator.errors import UnknownEngineReleaseError
 from deepseek_operator.units import GIB, MIB
 
@@ -71,6 +72,7 @@ class ReleaseOverheads:
             0.21); before, they lie in the memory that the utilization leaves free.
         gpu_memory_utilization_percent: the release's default.
         campaigns: independent log series of start-ups of the release; 0 when its figures are another's.
+        activations_band_elsewhere: for model families of which no complete start-up is recorded.
         non_torch_band_elsewhere: for groups of GPUs of another generation than the one that was measured.
         source: the start-ups or the code that the figures come from.
     """
@@ -90,6 +92,7 @@ class ReleaseOverheads:
     cuda_graphs_inside_budget: bool
     gpu_memory_utilization_percent: int
     activations_band: Band
+    activations_band_elsewhere: Band
     non_torch_band: Band
     non_torch_band_elsewhere: Band
     cuda_graphs_band: Band
@@ -120,9 +123,12 @@ class ReleaseOverheads:
             return self.non_torch_band_elsewhere
         return self.non_torch_band
 
-    @property
-    def basis(self) -> str:
-        """One sentence on what the figures rest on; it says so when they are another release's or thinly known."""
+    def activations_band_of(self, shape: ModelShape) -> Band:
+        """Return the band of activations for a model; V4 and V4.1 were never seen in a complete start-up."""
+        return self.activations_band_elsewhere if _is_unseen(shape) else self.activations_band
+
+    def basis(self, shape: ModelShape) -> str:
+        """Return one sentence on what the figures rest on: whose start-ups, and whether they are few or none."""
         if self.stands_in_for:
             return (
                 f"no start-up of vLLM {self.stands_in_for} is recorded, so the figures of {self.release} stand in with "
@@ -130,6 +136,8 @@ class ReleaseOverheads:
             )
         if not self.campaigns:
             return f"no start-up of vLLM {self.release} is recorded, so older figures stand in with a wide band"
+        if _is_unseen(shape):
+            return f"no complete start-up of {shape.architecture} is recorded, so its activations have a wide band"
         if self.campaigns < ENOUGH_CAMPAIGNS:
             return f"vLLM {self.release} is known from one series of start-ups; its band is that of all known releases"
         return f"{self.campaigns} independent series of start-ups of vLLM {self.release}"
@@ -179,6 +187,7 @@ def overheads_of(data: Mapping[str, Any], release: str) -> ReleaseOverheads:
         cuda_graphs_inside_budget=row["cuda_graphs_inside_budget"],
         gpu_memory_utilization_percent=row["gpu_memory_utilization_percent"],
         activations_band=_band(bands["activations"]),
+        activations_band_elsewhere=_band(data["bands"]["stand_in"]["activations"]),
         non_torch_band=_band(bands["non_torch"]),
         non_torch_band_elsewhere=_band(data["bands"]["stand_in"]["non_torch"]),
         cuda_graphs_band=_band(bands["cuda_graphs"]),
@@ -200,6 +209,10 @@ def release_key(release: str) -> tuple[int, int, int]:
         raise UnknownEngineReleaseError("engine release", release, (), "write a number such as 0.32.0")
     major, minor, patch = match.groups()
     return int(major), int(minor), int(patch or 0)
+
+
+def _is_unseen(shape: ModelShape) -> bool:
+    return isinstance(shape.attention, CompressedAttention)
 
 
 def _band(entry: Mapping[str, int]) -> Band:

@@ -65,7 +65,15 @@ SETTINGS = EngineSettings(
 )
 def test_release(release: str, figures_of: str, basis: str):
     found = release_overheads(release)
-    assert (found.release, found.basis) == (figures_of, basis)
+    assert (found.release, found.basis(shape(LLAMA_8B))) == (figures_of, basis)
+
+
+def test_a_family_without_a_complete_start_up_has_a_wide_band():
+    release, model = release_overheads("0.19.0"), shape("deepseek-ai/DeepSeek-V4-Flash")
+    assert release.activations_band_of(model) == release_overheads("0.20.0").activations_band
+    assert release.basis(model) == (
+        "no complete start-up of DeepseekV4ForCausalLM is recorded, so its activations have a wide band"
+    )
 
 
 def test_a_release_without_start_ups_has_wider_bands():
@@ -120,7 +128,23 @@ def test_sparse_attention_needs_workspace_by_context():
     (stage,) = stages(model, 1)
     few_tokens = replace(SETTINGS, max_num_batched_tokens=16, max_model_len=163_840)
     found = activations(model, Parallelism(tensor=8), stage, few_tokens, release_overheads("0.32.0"))
-    assert found.workspace_bytes == 163_840 * (5 * 1152 + 40 * 132)
+    assert found.workspace_bytes == 163_840 * 5 * 1152
+
+
+def test_compressed_attention_gathers_the_context_of_four_requests():
+    model = shape("deepseek-ai/DeepSeek-V4-Flash")
+    (stage,) = stages(model, 1)
+    few_tokens = replace(SETTINGS, max_num_batched_tokens=16, max_model_len=2**20)
+    found = activations(model, Parallelism(tensor=8), stage, few_tokens, release_overheads("0.32.0"))
+    assert found.workspace_bytes == 10 * 2**20 * 132
+
+
+def test_parallel_residual_streams_count_in_the_forward_pass():
+    model = shape("deepseek-ai/DeepSeek-V4-Flash")
+    (stage,) = stages(model, 1)
+    found = activations(model, Parallelism(tensor=2), stage, SETTINGS, release_overheads("0.32.0"))
+    streams, queries = 4 * 2 * 8192 * 4096 * 17 // 4, 4 * 2 * 8192 * 32 * 512
+    assert found.forward_bytes == streams + queries
 
 
 def test_gathered_tokens_of_data_parallel_ranks_widen_the_workspace_of_experts():
