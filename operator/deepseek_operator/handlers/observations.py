@@ -166,7 +166,7 @@ def _plan_accurate(situation: Situation) -> Observation | None:
         return observation(None, "SizedByHand", f"{cache}; the owner set its size, so it corrects no plan")
     if abs(observed.difference_percent) <= observed.band_percent:
         return observation(True, "WithinBand", cache)
-    return observation(False, "OutsideBand", f"{cache}; the next plans of this model on these GPUs are corrected by it")
+    return observation(False, "OutsideBand", f"{cache}; the next plans of this model on these GPUs count with it")
 
 
 def _ready(situation: Situation, planned: Observation, workload: Observation) -> Observation:

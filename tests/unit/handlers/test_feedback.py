@@ -135,7 +135,7 @@ def test_the_message_gives_the_numbers():
         False,
         "OutsideBand",
         "the KV cache holds 325,600 tokens, -20 % of the 407,000 planned (± 5 %); the next plans of this model on "
-        "these GPUs are corrected by it",
+        "these GPUs count with it",
     )
 
 
