@@ -130,6 +130,10 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
     if product is not None:
         _refuse_unrunnable(product, rung, model)
     settings = _settings(question, model, subject.memory_bytes, rung)
+    if model.stated_parameters and settings.cpu_offload_bytes:
+        raise InvalidSpecError(
+            "cpu-offload-gb", "moves whole tensors, which a number of parameters does not tell; give model or config"
+        )
     if reason := illegal(model, split, block_quantized=None if rung.name == NATIVE else False):
         raise InvalidSpecError("", reason)
     memory = estimate(model, split, settings, subject.memory_bytes, product.compute_capability if product else None)
@@ -139,6 +143,7 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
         settings,
         gpus_per_node=min(split.world_size, (product and product.gpus_per_node) or split.world_size),
         kv_offload_bytes=_gib("kv-offloading-size", question.kv_offloading_size),
+        compute_capability=product.compute_capability if product else None,
     )
     speed = None
     if question.engine or any((question.input_tokens, question.output_tokens, question.concurrency)):

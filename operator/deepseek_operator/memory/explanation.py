@@ -39,7 +39,7 @@ def explanation(
     return (
         f"the rank with the fewest blocks: stage {rank.stage}, {weights.stage.num_layers} layers",
         _budget_line(answer, rank),
-        _weights_line(weights),
+        _weights_line(weights, rank),
         _activations_line(shape, answer, release, peaks),
         f"outside torch = {_gib(rank.non_torch_bytes)} (vLLM {release.release}, TP {answer.parallelism.tensor})",
         _graphs_line(rank, release),
@@ -75,9 +75,12 @@ def _budget_line(answer: MemoryEstimate, rank: RankMemory) -> str:
     return f"budget = total x utilization = {_gib(rank.total_bytes)} x {percent:g} % = {_gib(rank.budget_bytes)}"
 
 
-def _weights_line(weights: StageWeights) -> str:
+def _weights_line(weights: StageWeights, rank: RankMemory) -> str:
     parts = " + ".join(f"{component} {_gib(size)}" for component, size in weights.by_component)
-    return f"weights = {parts} = {_gib(weights.total_bytes)}"
+    moved = weights.total_bytes - rank.weights_bytes
+    if not moved:
+        return f"weights = {parts} = {_gib(weights.total_bytes)}"
+    return f"weights = {parts} - offloaded to the host {_gib(moved)} = {_gib(rank.weights_bytes)}"
 
 
 def _activations_line(shape: ModelShape, answer: MemoryEstimate, release: ReleaseOverheads, peaks: Activations) -> str:

@@ -12,14 +12,14 @@ from functools import lru_cache
 from itertools import accumulate
 from math import gcd
 
-from deepseek_operator.catalog.quantizations import quantization
+from deepseek_operator.catalog.quantizations import named_quantization
 from deepseek_operator.catalog.shapes import Engram, ModelShape
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.memory.quantized_format import linear_format
+from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.memory.stages import layers_per_stage
 from deepseek_operator.memory.weight_offload import offload, pinned_bytes
-from deepseek_operator.memory.weights import checkpoint_bytes, stage_weights
+from deepseek_operator.memory.weights import checkpoint_bytes
 from deepseek_operator.units import GIB, ceil_div
 
 BASE_HOST_MEMORY_BYTES = 4 * GIB
@@ -123,6 +123,7 @@ def host_memory(
     *,
     gpus_per_node: int | None = None,
     kv_offload_bytes: int = 0,
+    compute_capability: tuple[int, int] | None = None,
 ) -> HostMemory:
     """Return what one replica takes of its nodes' memory and disk.
 
@@ -134,6 +135,7 @@ def host_memory(
             have fewer.
         kv_offload_bytes: ``--kv-offloading-size`` in bytes: the total of one engine's ranks. Every data-parallel
             engine has its own.
+        compute_capability: of the GPU; some keep quantized weights in another form.
 
     Engram tables are cut by hash heads over the TP ranks. Without data parallelism each rank pins its own part, so that
     one replica holds the tables once (rounded up per rank). Data-parallel engines that share a node share one copy of
@@ -148,7 +150,7 @@ def host_memory(
     """
     per_node = gpus_per_node or parallelism.world_size
     disk = _disk_bytes(shape, settings.quantization)
-    weights = stage_weights(shape, parallelism, linear_format(settings.quantization))
+    weights = quantized_weights(shape, parallelism, settings.quantization, compute_capability)
     moved = tuple(offload(each.offloadable, settings.cpu_offload_bytes).pinned_bytes for each in weights)
     tokens = pinned_bytes(TOKEN_ID_BYTES * settings.max_num_seqs * settings.max_model_len)
     ranks = _ranks(parallelism)
@@ -185,10 +187,10 @@ def _ranks(parallelism: Parallelism) -> tuple[_Rank, ...]:
 @lru_cache(maxsize=256)
 def _disk_bytes(shape: ModelShape, quantization_name: str) -> int:
     """Return the stored checkpoint, or the quantized one where the rung needs its own."""
-    if not quantization(quantization_name).needs_checkpoint:
+    wanted = named_quantization(quantization_name)
+    if not wanted.needs_checkpoint:
         return checkpoint_bytes(shape)
-    quantized = replace(shape, stored_linear=linear_format(quantization_name), format_exceptions=())
-    return checkpoint_bytes(quantized)
+    return checkpoint_bytes(replace(shape, stored_linear=wanted.linear, format_exceptions=()))
 
 
 def _read_bytes(shape: ModelShape, parallelism: Parallelism, local_stages: set[int], disk_bytes: int) -> int:

@@ -47,7 +47,8 @@ WEIGHTS_ERROR_PERCENT = 1
 class StageWeights:
     """Bytes of one rank of a stage; components sorted by name.
 
-    ``offloadable`` are the parameters that ``--cpu-offload-gb`` may move to the host.
+    ``offloadable`` are the parameters that ``--cpu-offload-gb`` may move to the host; none for a stand-in of which
+    only the number of parameters is known.
     """
 
     stage: Stage
@@ -180,7 +181,9 @@ def stage_weights(
             StageWeights(
                 stage=stage,
                 by_component=tuple(sorted(sizes.items())),
-                offloadable=offloadable_parameters(tensors, partial(_known_parts, parts)),
+                offloadable=()
+                if shape.stated_parameters
+                else offloadable_parameters(tensors, partial(_known_parts, parts)),
             )
         )
     return tuple(result)

@@ -129,6 +129,10 @@ def test_adapters_train_a_fraction():
             "cpu-offload-gb: -1.0 is no size in GiB from 0 to 1,048,576",
         ),
         (
+            EstimateQuestion(parameters="13e9", gpu=H100, cpu_offload_gb=8.0),
+            "cpu-offload-gb: moves whole tensors, which a number of parameters does not tell; give model or config",
+        ),
+        (
             EstimateQuestion(model=LLM_7B, gpu=H100, kv_offloading_size=float("inf")),
             "kv-offloading-size: inf is no size in GiB from 0 to 1,048,576",
         ),

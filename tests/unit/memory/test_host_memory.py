@@ -96,6 +96,7 @@ def test_a_node_reads_only_its_stages():
         pytest.param("Native", "125.6", id="as stored"),
         pytest.param("FP8", "125.6", id="quantized while loading: the stored checkpoint is read"),
         pytest.param("AWQ", "34.9", id="a checkpoint of its own"),
+        pytest.param("AWQ:64", "36.1", id="with smaller groups"),
     ],
 )
 def test_disk_holds_the_checkpoint_that_is_loaded(quantization: str, gib: str):

@@ -6,6 +6,7 @@ import pytest
 
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.memory.estimate import estimate
+from deepseek_operator.memory.explanation import explanation
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.memory.tensors import Component
@@ -43,6 +44,12 @@ def test_tables_and_derived_copies_stay_on_the_gpu():
 def test_without_a_limit_nothing_moves():
     (weights,) = stage_weights(shape(CODER_LITE), Parallelism())
     assert resident(CODER_LITE, 0) == weights.total_bytes
+
+
+def test_the_explanation_says_what_moved():
+    told = replace(SETTINGS, cpu_offload_bytes=30 * GIB)
+    lines = explanation(shape(CODER_LITE), estimate(shape(CODER_LITE), ONE_GPU, told, L40S))
+    assert any(line.endswith(" - offloaded to the host 28.500 GiB = 0.906 GiB") for line in lines), lines
 
 
 def test_the_last_parameter_may_pass_the_limit():
