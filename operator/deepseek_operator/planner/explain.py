@@ -98,6 +98,13 @@ def _why_the_cache_is_enough(request: PlanRequest, best: Choice) -> str:
     needed = tokens_in_flight(workload, best.requests)
     plural = "s" if best.requests > 1 else ""
     per_request = workload.input_tokens + workload.output_tokens
+    if memory.kv_cache_pool is not None and not memory.kv_cache_pool.grows_evenly:
+        return (
+            f"The KV cache of a replica holds {memory.requests_held(per_request):,} requests of "
+            f"{format_tokens(per_request)} beside the prefill in flight (± {memory.kv_cache_error_percent} %), of "
+            f"which {best.requests:,} {'are' if best.requests > 1 else 'is'} planned; a request costs "
+            f"{memory.kv_cache_bytes_per_token:,} bytes per token and a fixed part."
+        )
     return (
         f"The KV cache of a replica holds {format_tokens(memory.kv_cache_tokens)} "
         f"(± {memory.kv_cache_error_percent} %); {best.requests} request{plural} at once of "

@@ -47,6 +47,18 @@ def memory_limit(request: PlanRequest, memory: MemoryEstimate, requests: int) ->
             ),
             shortfall=(rank.budget_bytes - rank.kv_cache_bytes) / rank.budget_bytes,
         )
+    pool = memory.kv_cache_pool
+    if pool is None:
+        return Broken(detail=memory.limit)
+    if pool.stored.told:
+        return Broken(
+            detail=(
+                f"a KV cache of {memory.settings.kv_cache_dtype.value} needs the engine's option --attention-backend "
+                f"{pool.stored.backend}, which is not set; leave the KV cache to the planner"
+            )
+        )
+    if not pool.grows_evenly:
+        return _curve_limit(request, memory, requests)
     longest = request.workload.max_context_tokens
     in_flight = tokens_in_flight(request.workload, requests)
     if memory.kv_cache_tokens < max(in_flight, longest):
@@ -64,6 +76,24 @@ def memory_limit(request: PlanRequest, memory: MemoryEstimate, requests: int) ->
             shortfall=1 + (max(in_flight, longest) - memory.kv_cache_tokens) / max(in_flight, longest),
         )
     return Broken(detail=memory.limit, shortfall=1.0) if memory.limit else None
+
+
+def _curve_limit(request: PlanRequest, memory: MemoryEstimate, requests: int) -> Broken | None:
+    """The limit of a cache whose requests have a fixed cost, so that tokens do not say how many it holds."""
+    per_request = request.workload.input_tokens + request.workload.output_tokens
+    held = memory.requests_held(per_request)
+    if memory.limit:
+        return Broken(detail=memory.limit, shortfall=1.0)
+    if held >= requests:
+        return None
+    return Broken(
+        detail=(
+            f"the KV cache holds {held} request{'' if held == 1 else 's'} of {format_tokens(per_request)} beside "
+            f"{format_gib(memory.worst_rank.weights_bytes)} of weights per GPU and the prefill in flight, {requests} "
+            f"at once are needed"
+        ),
+        shortfall=requests / max(1, held),
+    )
 
 
 def service_level_limit(request: PlanRequest, predicted: Prediction | None) -> Broken | None:

@@ -9,6 +9,7 @@ from deepseek_operator.errors import UnknownQuantizationError
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, RankMemory, estimate
 from deepseek_operator.memory.explanation import explanation
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.settings import KvCacheDtype
 
 GIB = 2**30
 H100 = int(79.19 * GIB)
@@ -207,3 +208,88 @@ def test_the_explanation_shows_the_numbers_of_the_answer():
     assert lines[1] == "budget = total x utilization = 79.190 GiB x 92 % = 72.855 GiB"
     assert "KV cache per token = 95 layers x (2 x 2 KV heads x 128 x 2 B) = 97,280 B" in lines
     assert any(line.endswith(f"= {answer.kv_cache_tokens:,} tokens") for line in lines)
+
+
+FLASH = "deepseek-ai/DeepSeek-V4-Flash"
+V4_SETTINGS = replace(SETTINGS, max_model_len=1_000_000, max_num_seqs=256)
+
+
+def test_a_compressed_cache_is_a_curve():
+    answer = estimate(shape(FLASH), Parallelism(tensor=8), V4_SETTINGS, H200, (9, 0))
+    pool = answer.kv_cache_pool
+    assert pool is not None
+    per_request = 3907 + 26 + 6656
+    assert pool.blocks_per_request(1_000_000, 16_384) == per_request
+    assert answer.kv_cache_blocks == answer.worst_rank.kv_cache_bytes // 1_002_240
+    assert answer.kv_cache_tokens == answer.kv_cache_blocks * 1_000_000 // per_request
+    assert answer.max_concurrency == answer.kv_cache_blocks / per_request
+    assert answer.requests_held(1_000_000) == (answer.kv_cache_blocks - 1 - 6656) // (3907 + 26)
+    assert (answer.fits, answer.kv_cache_bytes_per_token) == (True, 3915)
+
+
+def test_the_longest_context_lies_on_the_curve():
+    model, split = shape(FLASH), Parallelism(tensor=2)
+    told = replace(V4_SETTINGS, max_num_batched_tokens=2048, kv_cache_memory_bytes=4 * GIB)
+    refused = estimate(model, split, told, H200, (9, 0))
+    assert refused.limit == (
+        "one request of 1,000,000 tokens needs 5.2 GiB of KV cache on each GPU, but 4.0 GiB are available; at most "
+        "664,064 tokens would fit"
+    )
+    longest = refused.longest_context_tokens
+    assert longest == 664_064
+    assert estimate(model, split, replace(told, max_model_len=longest), H200, (9, 0)).fits
+    assert not estimate(model, split, replace(told, max_model_len=longest + 1), H200, (9, 0)).fits
+
+
+def test_a_format_that_the_gpu_cannot_store_is_a_limit():
+    told = replace(SETTINGS, kv_cache_dtype=KvCacheDtype.FP8)
+    answer = estimate(shape(R1), Parallelism(tensor=8), told, H200, (8, 0))
+    assert (answer.fits, answer.kv_cache_tokens, answer.longest_context_tokens, answer.max_concurrency) == (
+        False,
+        0,
+        0,
+        0.0,
+    )
+    assert answer.limit == (
+        "latent attention (MLA) cannot store a KV cache of fp8 on compute capability 8.0; use auto or bfloat16 or "
+        "float16"
+    )
+    assert answer.requests_held(1) == 0
+    assert f"no KV cache: {answer.limit}" in explanation(shape(R1), answer, (8, 0))
+
+
+def test_a_fixed_pool_replaces_the_utilization():
+    told = replace(SETTINGS, kv_cache_memory_bytes=10 * GIB)
+    rank = estimate(shape(LLM_67B), Parallelism(tensor=4), told, H100).worst_rank
+    assert rank.kv_cache_bytes == 10 * GIB
+    too_large = estimate(shape(LLM_67B), Parallelism(tensor=4), replace(told, kv_cache_memory_bytes=60 * GIB), H100)
+    assert not too_large.fits
+    assert too_large.limit.startswith("weights, overheads and kv_cache_memory_bytes need ")
+    assert " of KV cache would fit" in too_large.limit
+
+
+def test_drafting_loads_and_caches_one_more_layer():
+    plain = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H200)
+    drafting = estimate(shape(R1), Parallelism(tensor=8), replace(SETTINGS, num_speculative_tokens=1), H200)
+    assert drafting.kv_cache_bytes_per_token - plain.kv_cache_bytes_per_token == 1152
+    assert drafting.worst_rank.weights_bytes > plain.worst_rank.weights_bytes
+
+
+def test_ranks_that_share_the_context_hold_a_longer_one():
+    alone = estimate(shape(R1), Parallelism(tensor=8), SETTINGS, H200)
+    shared = estimate(shape(R1), Parallelism(tensor=8, decode_context=8), SETTINGS, H200)
+    assert shared.kv_cache_blocks == alone.kv_cache_blocks
+    assert shared.max_concurrency == 8 * alone.max_concurrency
+
+
+def test_the_explanation_takes_the_curve_apart():
+    model = shape(FLASH)
+    lines = explanation(model, estimate(model, Parallelism(tensor=8), V4_SETTINGS, H200, (9, 0)), (9, 0))
+    assert (
+        "KV cache per further token = 21 layers x (584 + 132 B) / 4 tokens + 20 layers x 584 B / 128 tokens, pages of "
+        "576 B, on every TP rank, so 3,915 B in blocks of 1,002,240 B"
+    ) in lines
+    assert (
+        "of these blocks 3,907 grow with the context, 26 are its window and open states, and 6,656 are there while "
+        "16,384 tokens of prefill are in flight"
+    ) in lines
