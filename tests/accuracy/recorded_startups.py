@@ -14,7 +14,7 @@ from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.release_overheads import release_key
-from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
 
 DATA = Path(__file__).parent / "data"
 GIB = 2**30
@@ -88,6 +88,7 @@ class RecordedStartup:
             max_num_batched_tokens=int(tokens or (max(2048, max_model_len) if is_v0 else 8192)),
             quantization=self.quantization,
             enforce_eager=self.cells.get("enforce_eager") == "True",
+            kv_cache_dtype=KvCacheDtype.FP8 if self.cells.get("kv_cache_dtype") == "fp8" else KvCacheDtype.AUTO,
         )
 
     @property

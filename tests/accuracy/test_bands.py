@@ -20,7 +20,9 @@ from accuracy.overhead_fit import (
 from accuracy.recorded_startups import GIB, overhead_totals, startups_for
 from accuracy.test_startups import kv_cache_error_percent
 from deepseek_operator.catalog.data_files import read_json
-from deepseek_operator.memory.estimate import estimate
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.memory.estimate import EngineSettings, estimate
+from deepseek_operator.memory.parallelism import Parallelism
 
 FITTED = ("sampler_bytes_per_logit", "non_torch_mib_by_tensor", "cuda_graphs", "bands")
 
@@ -86,3 +88,18 @@ def test_nine_of_ten_caches_are_inside_the_stated_band(capsys: pytest.CaptureFix
     with capsys.disabled():
         print(f"\nKV cache, stated band: {len(rows) - len(outside)} of {len(rows)} inside, outside {outside}")
     assert len(outside) <= 0.1 * len(rows)
+
+
+def test_the_only_known_sum_of_v4_is_inside_its_wide_band():
+    """V4-Pro TP8 on 8 x H200 with 0.20.2 takes 9.0 to 9.2 GiB beside weights and KV cache (public logs)."""
+    settings = EngineSettings(
+        release="0.20.2",
+        gpu_memory_utilization_percent=92,
+        max_model_len=800_000,
+        max_num_seqs=1024,
+        max_num_batched_tokens=8192,
+    )
+    answer = estimate(shape("deepseek-ai/DeepSeek-V4-Pro"), Parallelism(tensor=8), settings, round(139.81 * GIB))
+    (rank,) = answer.ranks
+    error = answer.kv_cache_error_percent * rank.kv_cache_bytes / 100
+    assert abs(9.2 * GIB - rank.activations_bytes - rank.non_torch_bytes) < error

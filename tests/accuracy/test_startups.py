@@ -17,7 +17,7 @@ from accuracy.recorded_startups import (
     startups_for,
 )
 from deepseek_operator.memory.estimate import MemoryEstimate, estimate
-from deepseek_operator.memory.kv_cache import kv_cache_law
+from deepseek_operator.memory.kv_cache import kv_cache_law, kv_cache_pool, max_in_flight_tokens
 from deepseek_operator.memory.quantized_format import linear_format
 from deepseek_operator.memory.settings import KvCacheDtype
 from deepseek_operator.memory.weights import stage_weights
@@ -41,7 +41,7 @@ OLDER_WEIGHTS = {
 LARGEST_TOTALS_ERROR_PERCENT = 8.0
 
 
-def refusal_of(row: RecordedStartup) -> MemoryEstimate:
+def answer_of(row: RecordedStartup) -> MemoryEstimate:
     return estimate(row.model, row.split, row.settings, row.total_memory_bytes)
 
 
@@ -137,7 +137,7 @@ def test_cache_at_the_logged_settings(capsys: pytest.CaptureFixture[str]):
 
 def test_no_start_up_that_went_well_is_refused():
     rows = startups_for("full") + startups_for("starts")
-    answers = {row.id: refusal_of(row) for row in rows if row.cells["outcome"] == "ok"}
+    answers = {row.id: answer_of(row) for row in rows if row.cells["outcome"] == "ok"}
     assert {name: answer.limit for name, answer in answers.items() if not answer.fits} == {}
     assert len(answers) >= 35
 
@@ -154,15 +154,23 @@ def test_no_start_up_that_went_well_is_refused():
 )
 def test_what_did_not_fit_is_refused_with_the_same_limit(name: str, limit: str):
     (row,) = [row for row in startups_for("does-not-fit") if row.id == name]
-    assert refusal_of(row).limit.startswith(limit)
+    assert answer_of(row).limit.startswith(limit)
 
 
 def test_all_rows_that_did_not_fit_are_among_them():
     assert {row.id for row in startups_for("does-not-fit")} == {"P158", "X003", "X004", "X007"}
 
 
-def test_bytes_of_one_request_are_those_that_the_engine_named():
-    (row,) = startups_for("kv-need")
-    law = kv_cache_law(row.model)
-    per_token = row.model.num_layers * law.bytes_per_token_per_layer(1, KvCacheDtype.AUTO)
-    assert (row.id, round(per_token * row.settings.max_model_len / GIB, 2)) == ("P064", 10.0)
+@pytest.mark.parametrize(
+    ("name", "needed_gib"),
+    [
+        pytest.param("P064", 10.0, id="Qwen3-32B, 40,960 tokens"),
+        pytest.param("P020", 6.66, id="V4-Flash, 30,000 tokens: chunks in flight cost more than the context"),
+    ],
+)
+def test_bytes_of_one_request_are_those_that_the_engine_named(name: str, needed_gib: float):
+    (row,) = [row for row in startups_for("kv-need") if row.id == name]
+    pool = kv_cache_pool(row.model, row.split, row.settings)
+    in_flight = max_in_flight_tokens(row.split, row.settings)
+    needed = pool.blocks_per_request(row.settings.max_model_len, in_flight) * max(pool.stage_block_bytes)
+    assert round(needed / GIB, 2) == needed_gib
