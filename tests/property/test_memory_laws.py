@@ -196,6 +196,20 @@ def test_stages_together_hold_a_whole_token(
     assert max(staged) <= whole[0] <= sum(staged)
 
 
+@given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS, tokens=CONTEXTS)
+def test_blocks_count_tokens_and_bytes_count_formats(
+    model: ModelShape, split: Parallelism, told: EngineSettings, generation: tuple[int, int], tokens: int
+):
+    """Halving the bytes of an element halves a block and leaves the blocks of a request as they are."""
+    wide, narrow = (
+        pool_of(model, split, replace(told, kv_cache_dtype=dtype), generation)
+        for dtype in (KvCacheDtype.AUTO, KvCacheDtype.FP8)
+    )
+    assume(wide.grows_evenly and wide.block_tokens == narrow.block_tokens)
+    assert wide.blocks_per_request(tokens, 1) == narrow.blocks_per_request(tokens, 1)
+    assert narrow.bytes_per_token <= wide.bytes_per_token <= 2 * narrow.bytes_per_token
+
+
 @given(model=SHAPES, split=splits(), told=settings(), generation=GENERATIONS, pool_gib=st.integers(1, 200))
 def test_a_fixed_pool_holds_its_bytes_and_no_more(
     model: ModelShape, split: Parallelism, told: EngineSettings, generation: tuple[int, int], pool_gib: int

@@ -124,6 +124,17 @@ def test_a_start_of_release_0_22_that_was_refused():
     assert pool.blocks_per_request(13_529, 16_384) == pool.blocks_per_request(13_528, 16_384) + 2
 
 
+@pytest.mark.parametrize(
+    ("name", "gib", "logged_tokens"),
+    [(f"{FLASH}-0731", 18.08, 2_493_464), (f"{FLASH}-Vision-Exp", 17.04, 2_331_430)],
+)
+def test_logged_tokens_of_v4_flash_with_its_draft(name: str, gib: float, logged_tokens: int):
+    """Public boot logs of a million tokens of context; the tokens in flight are not logged, 8,192 explain both."""
+    pool = pool_of(name, Parallelism(tensor=2), replace(SETTINGS, release="0.31.0", num_speculative_tokens=6))
+    tokens = pool.reported_tokens(int(gib * GIB) // pool.stage_block_bytes[0], MILLION, 8192, "0.31.0")
+    assert abs(tokens / logged_tokens - 1) < 0.005
+
+
 def test_requests_that_decode_share_the_chunks_in_flight():
     pool = pool_of(FLASH, Parallelism(tensor=8))
     for_chunks, decoding = 6656, 32 + 26
