@@ -40,9 +40,24 @@ LARGEST_WORLD = 16_384
 LARGEST_MEMORY_BYTES = 2**50
 """One pebibyte: a thousand times the memory of the largest GPU of the catalogue."""
 
+_FOREIGN = {
+    mode: tuple(
+        (field.name, field.default, field.metadata["modes"])
+        for field in fields(EstimateQuestion)
+        if mode not in field.metadata.get("modes", MODES)
+    )
+    for mode in MODES
+}
+"""By mode the options that it does not have, with their defaults and the modes that have them."""
+
 
 class Answer(Protocol):
     """What every mode answers."""
+
+    @property
+    def shape(self) -> ModelShape:
+        """The model that was asked about."""
+        ...
 
     @property
     def fits(self) -> bool:
@@ -93,13 +108,10 @@ def _refuse_other_modes(question: EstimateQuestion) -> None:
     if question.mode not in MODES:
         near = near_matches(question.mode, MODES) or MODES
         raise InvalidSpecError("mode", f"unknown {shortened(question.mode)!r}; known are {', '.join(near)}")
-    for field in fields(EstimateQuestion):
-        modes = field.metadata.get("modes", MODES)
-        if question.mode not in modes and getattr(question, field.name) != field.default:
-            raise InvalidSpecError(
-                option(field.name),
-                f"belongs to mode {' and '.join(modes)}, not to {question.mode}; leave it out",
-            )
+    for name, default, modes in _FOREIGN[question.mode]:
+        if getattr(question, name) != default:
+            owner = " and ".join(modes)
+            raise InvalidSpecError(option(name), f"belongs to mode {owner}, not to {question.mode}; leave it out")
 
 
 def _shape(question: EstimateQuestion) -> tuple[ModelShape, str]:
@@ -164,6 +176,7 @@ def _split(question: EstimateQuestion) -> Parallelism:
         pipeline=positive("pipeline-parallel-size", question.pipeline_parallel_size, LARGEST_SIZES["pipeline"]),
         data=positive("data-parallel-size", question.data_parallel_size, LARGEST_SIZES["data"]),
         expert=question.enable_expert_parallel,
+        decode_context=positive("decode-context-parallel-size", question.decode_context_parallel_size),
     )
     if split.world_size > LARGEST_WORLD:
         raise InvalidSpecError(

@@ -12,7 +12,7 @@ from deepseek_operator.cli.estimate_answer import answer
 from deepseek_operator.cli.estimate_question import parse_question
 from deepseek_operator.cli.strict_json import open_stream
 from deepseek_operator.errors import DeepSeekOperatorError, InvalidSpecError
-from deepseek_operator.memory.weights import stage_weights
+from deepseek_operator.memory.remembered import forget, times_remembered
 from deepseek_operator.units import MIB
 
 MAX_LINE_BYTES = MIB
@@ -24,8 +24,8 @@ MAX_FILE_BYTES = 256 * MIB
 MAX_SKIPPED_BYTES = 64 * MIB
 """How much of a too long line is passed over before the rest of the input is given up."""
 
-FORGET_EVERY = 256
-"""Answers after which remembered weights are dropped: a model of 128 stages keeps some 100 kB of them per split."""
+MOST_LAYERS = 100_000
+"""Layers of models and stages that are remembered before all are forgotten; each takes some 350 bytes."""
 
 
 def answer_lines(name: str) -> None:
@@ -39,15 +39,18 @@ def answer_lines(name: str) -> None:
         OSError: it cannot be read.
     """
     with nullcontext(sys.stdin.buffer) if name == "-" else _open(name) as lines:
-        answered = 0
+        layers = 0
         while line := lines.readline(MAX_LINE_BYTES + 1):
             if not line.strip() and len(line) <= MAX_LINE_BYTES:
                 continue
-            if answered % FORGET_EVERY == 0:
-                stage_weights.cache_clear()
-            answered += 1
-            sys.stdout.write(json.dumps(_answered(line, lines), ensure_ascii=False) + "\n")
+            before = times_remembered()
+            content, size = _answered(line, lines)
+            sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
             sys.stdout.flush()
+            layers += size if times_remembered() > before else 0
+            if layers > MOST_LAYERS:
+                forget()
+                layers = 0
 
 
 def _open(name: str) -> BinaryIO:
@@ -62,16 +65,19 @@ def _open(name: str) -> BinaryIO:
     return file
 
 
-def _answered(line: bytes, lines: BinaryIO) -> dict[str, Any]:
+def _answered(line: bytes, lines: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Return the answer of a line, and the layers and stages of its model."""
     if len(line) > MAX_LINE_BYTES:
         _pass_over(line, lines)
-        return {"error": f"the line is longer than {MAX_LINE_BYTES:,} bytes; a question has some hundred"}
+        return {"error": f"the line is longer than {MAX_LINE_BYTES:,} bytes; a question has some hundred"}, 0
     try:
-        return answer(parse_question(line)).as_json()
+        found = answer(parse_question(line))
+        content = found.as_json()
     except DeepSeekOperatorError as error:
-        return {"error": str(error)}
+        return {"error": str(error)}, 0
     except OSError as error:
-        return {"error": f"{error.strerror}: {error.filename}"}
+        return {"error": f"{error.strerror}: {error.filename}"}, 0
+    return content, found.shape.num_layers + len(content["perRank"])
 
 
 def _pass_over(line: bytes, lines: BinaryIO) -> None:

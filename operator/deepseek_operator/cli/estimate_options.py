@@ -80,6 +80,16 @@ DataParallelSize = Annotated[
 EnableExpertParallel = Annotated[
     bool, _option("--enable-expert-parallel", SPLIT, "Deal whole experts out over TP x DP ranks.")
 ]
+DecodeContextParallelSize = Annotated[
+    int,
+    _option(
+        "--decode-context-parallel-size",
+        SPLIT,
+        "TP ranks that share the tokens of a KV cache; adds no GPU.",
+        "RANKS",
+        default=True,
+    ),
+]
 QuantizationName = Annotated[
     str,
     _option(
@@ -89,7 +99,29 @@ QuantizationName = Annotated[
         "NAME",
     ),
 ]
-KvCacheDtypeName = Annotated[str, _option("--kv-cache-dtype", ENGINE, "auto, bfloat16 or fp8.", "DTYPE", default=True)]
+KvCacheDtypeName = Annotated[
+    str,
+    _option(
+        "--kv-cache-dtype",
+        ENGINE,
+        "auto, bfloat16, float16, fp8, fp8_e4m3, fp8_e5m2, fp8_ds_mla or nvfp4_ds_mla.",
+        "DTYPE",
+        default=True,
+    ),
+]
+IndexerKvDtypeName = Annotated[
+    str,
+    _option(
+        "--attention-config.indexer_kv_dtype",
+        ENGINE,
+        "Keys of the sparse indexer: auto, fp8 or mxfp4.",
+        "DTYPE",
+        default=True,
+    ),
+]
+KvCacheMemoryBytes = Annotated[
+    int | None, _option("--kv-cache-memory-bytes", ENGINE, "KV cache of a GPU; replaces the utilization.", "BYTES")
+]
 MaxModelLen = Annotated[
     int | None, _option("--max-model-len", ENGINE, "Longest context; default: the model's.", "TOKENS")
 ]
@@ -112,6 +144,18 @@ GpuMemoryUtilization = Annotated[
 EnforceEager = Annotated[bool, _option("--enforce-eager", ENGINE, "No CUDA graphs.")]
 EngineVersion = Annotated[
     str, _option("--engine-version", ENGINE, "vLLM release whose overheads apply.", "RELEASE", default=True)
+]
+SpecTokens = Annotated[
+    int | None,
+    _option(
+        "--spec-tokens",
+        ENGINE,
+        "Tokens that the checkpoint's own draft layers propose; default: no drafting.",
+        "TOKENS",
+    ),
+]
+NoAsyncScheduling = Annotated[
+    bool, _option("--no-async-scheduling", ENGINE, "The next step is not scheduled while one runs.")
 ]
 CpuOffloadGb = Annotated[
     float | None, _option("--cpu-offload-gb", HOST, "Weights of each GPU that stay in host memory.", "GIB")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from deepseek_operator.catalog.engines import DEFAULT_VERSION
 from deepseek_operator.catalog.gpus import Gpu
@@ -77,6 +78,7 @@ class EstimateQuestion:
             (``awq:64``, ``gguf:Q4_K_M``; see ``catalog.quantizations.named_quantization``); empty runs the checkpoint
             as stored.
         gpu_memory_utilization: share of that memory, above 0 and at most 1.
+        spec_tokens: tokens that the draft layers of the checkpoint propose in a step; None loads no draft.
         cpu_offload_gb: weights of each GPU that stay in host memory, in GiB.
         kv_offloading_size: host memory for KV blocks of one engine, in GiB.
         engine: whose speed is asked for; empty asks for memory only.
@@ -108,6 +110,11 @@ class EstimateQuestion:
     gpu_memory_utilization: float | None = _serving()
     enforce_eager: bool = _serving(False)
     engine_version: str = _serving(DEFAULT_VERSION)
+    decode_context_parallel_size: int = _serving(1)
+    indexer_kv_dtype: str = _serving("auto")
+    kv_cache_memory_bytes: int | None = _serving()
+    spec_tokens: int | None = _serving()
+    no_async_scheduling: bool = _serving(False)
     cpu_offload_gb: float | None = _serving()
     kv_offloading_size: float | None = _serving()
     engine: str = _serving("")
@@ -165,6 +172,20 @@ def option(name: str) -> str:
     'max-model-len'
     """
     return name.replace("_", "-")
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choice(name: str, text: str, choices: type[Choice]) -> Choice:
+    """Return one of the values that an option takes.
+
+    Raises:
+        InvalidSpecError: it is another; the text lists them.
+    """
+    if text not in list(choices):
+        raise InvalidSpecError(name, f"unknown {shortened(text)!r}; known are {', '.join(choices)}")
+    return choices(text)
 
 
 def positive(name: str, value: int, largest: int = LARGEST_COUNT) -> int:

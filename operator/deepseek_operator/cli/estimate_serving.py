@@ -13,12 +13,13 @@ from deepseek_operator.catalog.quantizations import (
     named_quantization,
     refusal,
 )
-from deepseek_operator.catalog.shapes import LatentAttention, ModelShape
-from deepseek_operator.cli.estimate_question import EstimateQuestion, Subject, positive
-from deepseek_operator.errors import InvalidSpecError, UnknownQuantizationError, shortened
-from deepseek_operator.memory.estimate import EngineSettings, KvCacheDtype, MemoryEstimate, estimate
+from deepseek_operator.catalog.shapes import CompressedAttention, LatentAttention, ModelShape
+from deepseek_operator.cli.estimate_question import EstimateQuestion, Subject, choice, positive
+from deepseek_operator.errors import InvalidSpecError, UnknownQuantizationError
+from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
 from deepseek_operator.memory.host_memory import HostMemory, host_memory
 from deepseek_operator.memory.release_overheads import release_overheads
+from deepseek_operator.memory.settings import IndexerKvDtype, KvCacheDtype
 from deepseek_operator.memory.weights import WEIGHTS_ERROR_PERCENT
 from deepseek_operator.planner.parallelism import illegal
 from deepseek_operator.units import GIB
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 2**20
 """Most requests or tokens in one scheduler step, as the custom resource takes them (``api/spec_engine.py``)."""
+
+LARGEST_SPEC_TOKENS = 16
+"""Draft tokens per step, as the custom resource takes them (``api/spec_engine.py``)."""
 
 LARGEST_HOST_GIB = 2**20
 """One pebibyte of host memory."""
@@ -137,6 +141,8 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
     if reason := illegal(model, split, block_quantized=None if rung.name == NATIVE else False):
         raise InvalidSpecError("", reason)
     memory = estimate(model, split, settings, subject.memory_bytes, product.compute_capability if product else None)
+    if memory.kv_cache_pool is None:
+        raise InvalidSpecError("", memory.limit)
     host = host_memory(
         model,
         split,
@@ -163,7 +169,11 @@ def _refuse_unrunnable(product: Gpu, rung: Quantization, model: ModelShape) -> N
     if reason := refusal(product, rung, model.stored_precision):
         raise InvalidSpecError("gpu", f"{reason}; {instead} or another quantization")
     attention = model.attention
-    if isinstance(attention, LatentAttention) and attention.index_topk and not runs_sparse_attention(product):
+    if (
+        isinstance(attention, LatentAttention | CompressedAttention)
+        and attention.index_topk
+        and not runs_sparse_attention(product)
+    ):
         raise InvalidSpecError("gpu", f"sparse attention of this model has no kernel on {product.id}; {instead}")
 
 
@@ -186,10 +196,14 @@ def _settings(question: EstimateQuestion, model: ModelShape, total_bytes: int, r
         max_num_batched_tokens=given(
             "max-num-batched-tokens", question.max_num_batched_tokens, limits.max_num_batched_tokens
         ),
-        kv_cache_dtype=_kv_cache_dtype(question.kv_cache_dtype),
+        kv_cache_dtype=choice("kv-cache-dtype", question.kv_cache_dtype, KvCacheDtype),
         quantization=rung.name,
         enforce_eager=question.enforce_eager,
         cpu_offload_bytes=_gib("cpu-offload-gb", question.cpu_offload_gb),
+        indexer_kv_dtype=choice("attention-config.indexer_kv_dtype", question.indexer_kv_dtype, IndexerKvDtype),
+        kv_cache_memory_bytes=_kv_cache_memory_bytes(question, total_bytes),
+        num_speculative_tokens=_spec_tokens(question.spec_tokens, model),
+        async_scheduling=not question.no_async_scheduling,
     )
 
 
@@ -225,10 +239,22 @@ def _context(asked: int | None, longest: int) -> int:
     return context
 
 
-def _kv_cache_dtype(name: str) -> KvCacheDtype:
-    if name not in list(KvCacheDtype):
-        raise InvalidSpecError("kv-cache-dtype", f"unknown {shortened(name)!r}; known are {', '.join(KvCacheDtype)}")
-    return KvCacheDtype(name)
+def _kv_cache_memory_bytes(question: EstimateQuestion, total_bytes: int) -> int:
+    """Return the fixed size of the KV cache; 0 lets the engine decide."""
+    if question.kv_cache_memory_bytes is None:
+        return 0
+    if question.gpu_memory_utilization is not None:
+        raise InvalidSpecError("", "kv-cache-memory-bytes replaces gpu-memory-utilization; give one of them")
+    return positive("kv-cache-memory-bytes", question.kv_cache_memory_bytes, total_bytes)
+
+
+def _spec_tokens(tokens: int | None, model: ModelShape) -> int:
+    """Return the tokens of a draft; 0 loads none."""
+    if tokens is None:
+        return 0
+    if not model.num_draft_layers and model.block_draft is None:
+        raise InvalidSpecError("spec-tokens", "the checkpoint has no draft layers of its own; leave it out")
+    return positive("spec-tokens", tokens, LARGEST_SPEC_TOKENS)
 
 
 def _quantization(name: str) -> Quantization:

@@ -47,7 +47,7 @@ def speed_of(
     precision = rung_on(rung, model, product)
     tflops = matrix_tflops(product, precision.multiply_bits) or 0.0
     split = memory.parallelism
-    running = min(load, memory.settings.max_num_seqs * split.data, max(1, memory.kv_cache_tokens // sum(tokens)))
+    running = min(load, memory.settings.max_num_seqs * split.data, max(1, memory.requests_held(sum(tokens))))
     found = predict(
         ServingPoint(
             shape=model,
@@ -81,6 +81,11 @@ def _checked(
     if question.engine not in TTFT_ERROR_PERCENT:
         near = near_matches(question.engine, TTFT_ERROR_PERCENT) or sorted(TTFT_ERROR_PERCENT)
         raise InvalidSpecError("engine", f"unknown {shortened(question.engine)!r}; known are {', '.join(near)}")
+    if question.cpu_offload_gb or question.spec_tokens:
+        raise InvalidSpecError(
+            "engine",
+            "the speed with cpu-offload-gb or spec-tokens is not predicted; leave engine out to ask for memory",
+        )
     if product is None:
         raise InvalidSpecError("", "a speed needs a GPU id (see `catalog gpus`), not only its memory")
     if not can_predict(product):

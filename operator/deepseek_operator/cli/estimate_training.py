@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from deepseek_operator.catalog.shapes import ModelShape
-from deepseek_operator.cli.estimate_question import LORA, EstimateQuestion, Subject, positive
-from deepseek_operator.errors import InvalidSpecError, shortened
+from deepseek_operator.cli.estimate_question import LORA, EstimateQuestion, Subject, choice, positive
+from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.training.adapters import LoraSettings
 from deepseek_operator.memory.training.estimate import lora_estimate, training_estimate
 from deepseek_operator.memory.training.explanation import training_explanation
 from deepseek_operator.memory.training.result import TrainingEstimate
 from deepseek_operator.memory.training.settings import ActivationCheckpointing, TrainingDtype, TrainingSettings
 from deepseek_operator.planner.parallelism import illegal
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +102,12 @@ def _settings(question: EstimateQuestion) -> TrainingSettings:
             "gradient-accumulation-steps", question.gradient_accumulation_steps, default.gradient_accumulation_steps
         ),
         optimizer=question.optimizer or default.optimizer,
-        dtype=_choice("training-dtype", question.training_dtype, default.dtype, TrainingDtype),
+        dtype=choice("training-dtype", question.training_dtype or default.dtype, TrainingDtype),
         master_weights=not question.no_master_weights,
         fp32_gradients=question.fp32_gradients,
-        activation_checkpointing=_choice(
+        activation_checkpointing=choice(
             "activation-checkpointing",
-            question.activation_checkpointing,
-            default.activation_checkpointing,
+            question.activation_checkpointing or default.activation_checkpointing,
             ActivationCheckpointing,
         ),
         flash_attention=not question.no_flash_attention,
@@ -136,11 +132,3 @@ def _lora(question: EstimateQuestion) -> LoraSettings:
         quantize_base=question.qlora,
         double_quantization=not question.no_double_quantization,
     )
-
-
-def _choice(name: str, text: str, otherwise: Choice, choices: type[Choice]) -> Choice:
-    if not text:
-        return otherwise
-    if text not in list(choices):
-        raise InvalidSpecError(name, f"unknown {shortened(text)!r}; known are {', '.join(choices)}")
-    return choices(text)

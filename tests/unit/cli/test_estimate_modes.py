@@ -167,6 +167,27 @@ def test_offloaded_weights_move_to_the_host():
     assert moved["diskBytes"] == kept["diskBytes"] > 640 * GIB
 
 
+def test_ranks_that_share_tokens_hold_more_of_them():
+    asked = {"model": R1, "gpu": H200, "tensor_parallel_size": 8}
+    alone = answer(EstimateQuestion(**asked)).as_json()
+    shared = answer(EstimateQuestion(**asked, decode_context_parallel_size=8)).as_json()
+    assert (alone["kvCacheBytesPerToken"], shared["kvCacheBytesPerToken"]) == (70_272, 8_784)
+    assert shared["perRank"] == alone["perRank"]
+
+
+def test_a_fixed_cache_replaces_the_utilization():
+    asked = {"model": R1, "gpu": H200, "tensor_parallel_size": 8, "kv_cache_memory_bytes": 20_000_000_000}
+    assert answer(EstimateQuestion(**asked)).as_json()["perRank"][0]["kvCacheBytes"] == 20_000_000_000
+
+
+def test_a_draft_takes_weights_and_cache():
+    asked = {"model": R1, "gpu": H200, "tensor_parallel_size": 8}
+    without = answer(EstimateQuestion(**asked)).as_json()
+    drafting = answer(EstimateQuestion(**asked, spec_tokens=1)).as_json()
+    assert drafting["perRank"][0]["weightsBytes"] > without["perRank"][0]["weightsBytes"]
+    assert drafting["kvCacheBytesPerToken"] * 61 == without["kvCacheBytesPerToken"] * 62
+
+
 def test_requests_beyond_what_runs_at_once_wait():
     load = {"engine": "vllm", "input_tokens": 1024, "output_tokens": 256, "max_num_seqs": 16}
     asked = {"model": LLM_7B, "gpu": H100, **load}

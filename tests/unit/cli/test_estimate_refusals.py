@@ -14,6 +14,7 @@ from deepseek_operator.cli import main
 LLM_67B = "deepseek-ai/deepseek-llm-67b-chat"
 V32 = "deepseek-ai/DeepSeek-V3.2"
 GOOD = ("--model", LLM_67B, "--gpu", "h100-sxm5-80gb")
+R1 = ("--model", "deepseek-ai/DeepSeek-R1", "--gpu", "h200-sxm", "--tensor-parallel-size", "8")
 SPEED = ("--engine", "vllm", "--input-tokens", "1024", "--output-tokens", "256", "--concurrency", "8")
 
 Refused = Callable[..., str]
@@ -70,7 +71,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
             "max-model-len: 163,840 tokens are more than the model's 4,096; write 4096 or less",
         ),
         ((*GOOD, "--quantization", "awqq"), "quantization: unknown 'awqq'; did you mean awq?"),
-        ((*GOOD, "--kv-cache-dtyp", "fp8"), "No such option: --kv-cache-dtyp (Possible options: --kv-cache-dtype)"),
+        ((*GOOD, "--kv-cache-dtyp", "fp8"), "No such option: --kv-cache-dtyp (Possible options: --kv-cache-dtype, "),
         (
             ("--model", LLM_67B, "--gpu", "v100-sxm2-32gb"),
             "gpu: v100-sxm2-32gb cannot run bfloat16 weights: it would need bf16 and has",
@@ -78,6 +79,31 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         (
             ("--model", V32, "--gpu", "a100-sxm4-80gb", "--tensor-parallel-size", "8"),
             "gpu: sparse attention of this model has no kernel on a100-sxm4-80gb; take another GPU of `catalog gpus`",
+        ),
+        (
+            ("--model", "deepseek-ai/DeepSeek-V4-Flash", "--gpu", "a100-sxm4-80gb"),
+            "gpu: sparse attention of this model has no kernel on a100-sxm4-80gb; take another GPU of `catalog gpus`",
+        ),
+        (
+            (*R1, "--decode-context-parallel-size", "3"),
+            "decode-context parallelism of 3 does not divide TP 8; use a divisor of it",
+        ),
+        (
+            (*R1, "--kv-cache-dtype", "nvfp4_ds_mla"),
+            "latent attention (MLA) cannot store a KV cache of nvfp4_ds_mla on compute capability 9.0; use auto or ",
+        ),
+        (
+            (*R1, "--kv-cache-memory-bytes", "20000000000", "--gpu-memory-utilization", "0.9"),
+            "kv-cache-memory-bytes replaces gpu-memory-utilization; give one of them",
+        ),
+        (
+            (*R1, "--attention-config.indexer_kv_dtype", "int3"),
+            "attention-config.indexer_kv_dtype: unknown 'int3'; known are auto, fp8, mxfp4",
+        ),
+        ((*GOOD, "--spec-tokens", "1"), "spec-tokens: the checkpoint has no draft layers of its own; leave it out"),
+        (
+            (*R1, *SPEED, "--spec-tokens", "1"),
+            "engine: the speed with cpu-offload-gb or spec-tokens is not predicted; leave engine out to ask for memory",
         ),
         (
             (*GOOD, "--config", "config.json"),
