@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from deepseek_operator.catalog.gpus import Gpu
@@ -17,12 +16,8 @@ from deepseek_operator.performance.roofline import can_predict, matrix_tflops, p
 from deepseek_operator.planner.hardware import rung_on
 from deepseek_operator.units import ceil_div
 
-TTFT_ERROR_PERCENT: Mapping[str, int] = {"vllm": 20, "sglang": 70, "trtllm": 38}
-"""Median error of the TTFT by engine; there is one fit for all engines, and it serves them unequally.
-
-Source: the shipped coefficients on the points that they were fitted on (``hack/fit_roofline.py``): 192 of vLLM, 173 of
-SGLang, 498 of TensorRT-LLM. The TPOT is off by 10 %, 17 % and 10 %.
-"""
+ENGINES = ("sglang", "trtllm", "vllm")
+"""Engines with measured points (``performance/coefficients.json``)."""
 
 LARGEST_CONCURRENCY = 10**6
 """Most requests in flight, as the custom resource takes them (``api/spec_service.py``)."""
@@ -59,6 +54,7 @@ def speed_of(
             input_tokens=tokens[0],
             output_tokens=tokens[1],
             nodes=ceil_div(split.world_size, product.gpus_per_node or split.world_size),
+            engine=question.engine,
         )
     )
     if found is None:
@@ -67,7 +63,6 @@ def speed_of(
     return replace(
         found,
         ttft_milliseconds=found.ttft_milliseconds + ceil_div((load - running) * request_milliseconds, running),
-        error_percent=max(found.error_percent, TTFT_ERROR_PERCENT[question.engine]),
     )
 
 
@@ -78,8 +73,8 @@ def _checked(
     missing = [option(name) for name in _NEEDED if getattr(question, name) in (None, "")]
     if missing:
         raise InvalidSpecError("", f"a speed needs {', '.join(map(option, _NEEDED))}; {' and '.join(missing)} missing")
-    if question.engine not in TTFT_ERROR_PERCENT:
-        near = near_matches(question.engine, TTFT_ERROR_PERCENT) or sorted(TTFT_ERROR_PERCENT)
+    if question.engine not in ENGINES:
+        near = near_matches(question.engine, ENGINES) or ENGINES
         raise InvalidSpecError("engine", f"unknown {shortened(question.engine)!r}; known are {', '.join(near)}")
     if question.cpu_offload_gb or question.spec_tokens:
         raise InvalidSpecError(

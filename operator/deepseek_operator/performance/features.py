@@ -28,24 +28,35 @@ PIPELINE_HOP_SECONDS = 50e-6
 NODE_HOP_SECONDS = 100e-6
 """Assumed latency on top when that stage is on another node; not measured."""
 
+EXPERT_ACTIVATION_BYTES = 3.0
+"""Bytes of one activation that goes to an expert (8 bits) and comes back (16 bits) between data-parallel ranks."""
+
 TPOT_TERMS = (
     "dense_weights",
     "expert_weights",
     "kv_cache",
-    "decode_flops",
-    "prefill_share",
+    "linear_flops",
+    "all_reduce",
+    "all_to_all",
     "layers",
     "layers_experts",
-    "all_reduce",
+    "layers_tensor_parallel",
+    "requests",
+    "prefill_linear",
+    "prefill_attention",
+    "prefill_all_reduce",
 )
 TTFT_TERMS = (
-    "prefill_flops",
-    "queue_log",
-    "queue",
-    "layers",
+    "prefill_linear",
+    "prefill_attention",
+    "prefill_all_reduce",
+    "weights",
+    "layers_experts",
     "layers_tensor_parallel",
-    "all_reduce",
     "decode_step",
+    "queue_linear",
+    "queue_attention",
+    "requests",
 )
 
 
@@ -70,6 +81,8 @@ class ServingPoint:
         kv_bytes_per_token: bytes per cached token on one GPU, summed over its column of pipeline stages.
         batch: requests in flight in the whole replica, 1 or more.
         nodes: nodes that the replica spans.
+        engine: ``vllm``, ``sglang`` or ``trtllm``.
+        engine_release: its release; one that was not measured counts as an average of those that were.
     """
 
     shape: ModelShape
@@ -81,6 +94,8 @@ class ServingPoint:
     input_tokens: int
     output_tokens: int
     nodes: int = 1
+    engine: str = "vllm"
+    engine_release: str = ""
 
 
 def linked(gpu: Gpu, tensor: int) -> bool:
@@ -100,36 +115,74 @@ def tpot_terms(point: ServingPoint, prefill: Work) -> dict[str, float]:
         batch=point.batch,
         context_tokens=point.input_tokens + point.output_tokens / 2,
     )
-    bandwidth = (point.gpu.memory_bandwidth_gb_per_second or math.nan) * 1e9
-    peak = point.precision.tflops * 1e12
-    layers = float(point.shape.num_layers)
-    sharing = (point.batch - 1) / max(1, point.output_tokens) / _queues(point)
+    bandwidth = _bandwidth(point)
+    rate = point.precision.tflops * 1e12
+    link = _link_bytes_per_second(point)
+    per_engine = max(1.0, point.batch / point.parallelism.data)
+    sharing = max(0.0, point.batch / _queues(point) - 1) / max(1, point.output_tokens)
     return {
         "dense_weights": work.dense_bytes / bandwidth,
         "expert_weights": work.expert_bytes / bandwidth,
         "kv_cache": work.kv_bytes / bandwidth,
-        "decode_flops": work.flops / peak,
-        "prefill_share": prefill.flops / peak * sharing,
-        "layers": layers * 1e-6,
-        "layers_experts": layers * 1e-6 if point.shape.experts else 0.0,
-        "all_reduce": work.all_reduce_bytes / _link_bytes_per_second(point),
+        "linear_flops": work.linear_flops / rate,
+        "all_reduce": work.all_reduce_bytes / link,
+        "all_to_all": _all_to_all_bytes(point, per_engine) / link,
+        **_layer_terms(point),
+        "requests": per_engine * 1e-6,
+        "prefill_linear": prefill.linear_flops / rate * sharing,
+        "prefill_attention": prefill.attention_flops / _wide_rate(point) * sharing,
+        "prefill_all_reduce": prefill.all_reduce_bytes / link * sharing,
     }
 
 
 def ttft_terms(point: ServingPoint, prefill: Work, tpot_seconds: float) -> dict[str, float]:
     """Return seconds of each term of the time to the first token, queueing in a closed loop included."""
-    compute = prefill.flops / (point.precision.tflops * 1e12)
-    layers = float(point.shape.num_layers)
-    batch = point.batch / _queues(point)
+    linear = prefill.linear_flops / (point.precision.tflops * 1e12)
+    attention = prefill.attention_flops / _wide_rate(point)
+    others = max(0.0, point.batch / _queues(point) - 1)
+    layers = _layer_terms(point)
     return {
-        "prefill_flops": compute,
-        "queue_log": compute * math.log2(max(1.0, batch)),
-        "queue": compute * max(0.0, batch - 1),
-        "layers": layers * 1e-6,
-        "layers_tensor_parallel": layers * 1e-6 if point.parallelism.tensor > 1 else 0.0,
-        "all_reduce": prefill.all_reduce_bytes / _link_bytes_per_second(point),
+        "prefill_linear": linear,
+        "prefill_attention": attention,
+        "prefill_all_reduce": prefill.all_reduce_bytes / _link_bytes_per_second(point),
+        "weights": (prefill.dense_bytes + prefill.expert_bytes) / _bandwidth(point),
+        "layers_experts": layers["layers_experts"],
+        "layers_tensor_parallel": layers["layers_tensor_parallel"],
         "decode_step": tpot_seconds,
+        "queue_linear": linear * others,
+        "queue_attention": attention * others,
+        "requests": others * 1e-3,
     }
+
+
+def _layer_terms(point: ServingPoint) -> dict[str, float]:
+    """Return a microsecond per layer, once always, once with experts and once with tensor parallelism."""
+    layers = point.shape.num_layers * 1e-6
+    return {
+        "layers": layers,
+        "layers_experts": layers if point.shape.experts else 0.0,
+        "layers_tensor_parallel": layers if point.parallelism.tensor > 1 else 0.0,
+    }
+
+
+def _all_to_all_bytes(point: ServingPoint, tokens: float) -> float:
+    """Return the bytes that one rank sends to the experts of other data-parallel ranks, and back, in one step."""
+    experts = point.shape.experts
+    if experts is None or point.parallelism.data == 1:
+        return 0.0
+    layers = point.shape.num_layers - experts.num_dense_layers
+    copies = experts.num_experts_per_token * layers
+    return tokens * copies * point.shape.hidden_size * EXPERT_ACTIVATION_BYTES
+
+
+def _bandwidth(point: ServingPoint) -> float:
+    """Return bytes per second of the GPU's memory."""
+    return (point.gpu.memory_bandwidth_gb_per_second or math.nan) * 1e9
+
+
+def _wide_rate(point: ServingPoint) -> float:
+    """Return operations per second at 16 bits, which attention is computed with whatever the weights are."""
+    return (point.gpu.bf16_tflops or point.gpu.fp16_tflops or math.nan) * 1e12
 
 
 def _queues(point: ServingPoint) -> int:

@@ -1,52 +1,20 @@
-"""Speed of one replica from bytes, operations and a few fitted coefficients.
+"""Speed of one replica from bytes, operations and fitted coefficients.
 
-TPOT and TTFT are sums of the terms of ``features.py``, each times a non-negative coefficient that was fitted once on
-measured points (``coefficients.json``, written by ``hack/fit_roofline.py``; its source is named there). Measured
-points exist for five NVIDIA products; on a product that the fit has not seen the stated error is the median error of
-fits that left a whole product out. TTFT is hard to predict because it contains queueing: its error is far larger.
+TPOT and TTFT are sums of the terms of ``features.py``, each times a non-negative coefficient, times a correction for
+the model, the GPU and the engine where they were measured (``effects.py``). ``hack/fit_roofline.py`` fits both and
+names the source. TTFT is hard to predict because it contains queueing: its error is far larger.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.performance.coefficients import Coefficients, coefficients
+from deepseek_operator.performance.effects import correction, covariates_of, factors_of
 from deepseek_operator.performance.features import ServingPoint, prefill_of, tpot_terms, ttft_terms, unfitted_seconds
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coefficients:
-    """The fit: a weight per term, and its median errors in percent on seen and unseen GPU products."""
-
-    tpot: Mapping[str, float]
-    ttft: Mapping[str, float]
-    gpus: frozenset[str]
-    tpot_error_percent: int
-    ttft_error_percent: int
-    tpot_error_percent_unseen_gpu: int
-    ttft_error_percent_unseen_gpu: int
-
-
-@cache
-def coefficients() -> Coefficients:
-    """Return the fitted coefficients that are shipped with the package."""
-    text = resources.files(__package__).joinpath("coefficients.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    return Coefficients(
-        tpot=data["tpot"],
-        ttft=data["ttft"],
-        gpus=frozenset(data["gpus"]),
-        tpot_error_percent=data["tpot_error_percent"],
-        ttft_error_percent=data["ttft_error_percent"],
-        tpot_error_percent_unseen_gpu=data["tpot_error_percent_unseen_gpu"],
-        ttft_error_percent_unseen_gpu=data["ttft_error_percent_unseen_gpu"],
-    )
 
 
 def can_predict(gpu: Gpu) -> bool:
@@ -73,39 +41,50 @@ def matrix_tflops(gpu: Gpu, bits: int) -> float | None:
     return wide
 
 
-def predict(point: ServingPoint) -> Prediction | None:
+def predict(point: ServingPoint, fit: Coefficients | None = None) -> Prediction | None:
     """Return the mean TTFT, mean TPOT and throughput of a replica with ``point.batch`` requests in flight.
 
     Args:
         point: one replica and its steady load; ``point.batch`` requests are always in flight (closed loop).
+        fit: other coefficients than those of the package.
 
     Returns:
         Whole milliseconds, rounded up; None when the GPU's bandwidth or matrix rate is not known, so that a service
-        level cannot be checked. ``error_percent`` is the larger of the two median errors.
+        level cannot be checked. ``error_percent`` is the larger of the two bands.
 
-    Source: roofline terms as in ``features.py``; coefficients fitted on InferenceX runs (aiconfigurator-core 0.12.0).
-    Measured error: median 11 % of TPOT and 39 % of TTFT on the fitted points; 12 % and 41 % on a product that was left
-    out. No measured point has pipeline stages, PCIe-only GPUs or an Ampere or Ada product: there the band is a hope.
+    Source: roofline terms as in ``features.py``, corrections as in ``effects.py``, fitted on InferenceX runs
+    (aiconfigurator-core 0.12.0). The errors on configurations and products that a fit had not seen stand in
+    ``docs/accuracy.md``. No measured point has pipeline stages, PCIe-only GPUs or an Ampere or Ada product.
     """
-    if not can_predict(point.gpu) or not math.isfinite(point.precision.tflops) or point.precision.tflops <= 0:
+    seconds = predict_seconds(point, fit or coefficients())
+    if seconds is None:
         return None
-    fit = coefficients()
-    prefill, extra = prefill_of(point), unfitted_seconds(point)
-    tpot = _weighted(tpot_terms(point, prefill), fit.tpot) + extra
-    ttft = _weighted(ttft_terms(point, prefill, tpot), fit.ttft) + extra
+    ttft, tpot, source = seconds
     request_seconds = ttft + tpot * max(0, point.output_tokens - 1)
-    seen = point.gpu.id in fit.gpus
-    tpot_error = fit.tpot_error_percent if seen else fit.tpot_error_percent_unseen_gpu
-    ttft_error = fit.ttft_error_percent if seen else fit.ttft_error_percent_unseen_gpu
+    bands = fit or coefficients()
+    tpot_error, ttft_error = bands.tpot.band_percent[source], bands.ttft.band_percent[source]
     return Prediction(
         ttft_milliseconds=math.ceil(ttft * 1000),
         tpot_milliseconds=math.ceil(tpot * 1000),
         tokens_per_second=int(point.batch * point.output_tokens / request_seconds),
-        source=PredictionSource.ROOFLINE,
+        source=source,
         error_percent=max(tpot_error, ttft_error),
         tpot_error_percent=tpot_error,
         ttft_error_percent=ttft_error,
     )
+
+
+def predict_seconds(point: ServingPoint, fit: Coefficients) -> tuple[float, float, PredictionSource] | None:
+    """Return mean TTFT and TPOT in seconds and where they come from; None as in `predict`."""
+    if not can_predict(point.gpu) or not math.isfinite(point.precision.tflops) or point.precision.tflops <= 0:
+        return None
+    levels, covariates = factors_of(point, fit.models), covariates_of(point)
+    prefill, extra = prefill_of(point), unfitted_seconds(point)
+    roofline = _weighted(tpot_terms(point, prefill), fit.tpot.weights)
+    first = _weighted(ttft_terms(point, prefill, roofline), fit.ttft.weights)
+    tpot = roofline * correction(fit.tpot.effects, levels, covariates) + extra
+    ttft = first * correction(fit.ttft.effects, levels, covariates) + extra
+    return ttft, tpot, fit.source(levels)
 
 
 def _weighted(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:

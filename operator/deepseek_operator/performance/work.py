@@ -57,7 +57,8 @@ class Work:
     dense_bytes: float
     expert_bytes: float
     kv_bytes: float
-    flops: float
+    linear_flops: float
+    attention_flops: float
     all_reduce_bytes: float
 
 
@@ -179,12 +180,15 @@ def decode_work(
 
 
 def prefill_work(shape: ModelShape, parallelism: Parallelism, *, bytes_per_parameter: float, input_tokens: int) -> Work:
-    """Return one GPU's work to read one prompt; causal attention counts half of the pairs."""
+    """Return one GPU's work to read one prompt; causal attention counts half of the pairs.
+
+    Experts also serve the prompts that the other data-parallel engines read meanwhile.
+    """
     return _weight_work(
         shape,
         parallelism,
         bytes_per_parameter=bytes_per_parameter,
-        tokens_in_step=float(input_tokens),
+        tokens_in_step=float(input_tokens * parallelism.data),
         tokens_per_group=float(input_tokens),
         sampled_tokens=1.0,
         kv_bytes=0.0,
@@ -260,7 +264,8 @@ def _weight_work(
         + replicated_bytes,
         expert_bytes=expert_bytes,
         kv_bytes=kv_bytes,
-        flops=(dense_flops + attention.flops) / tensor + expert_flops + replicated_flops + attention.index_flops,
+        linear_flops=dense_flops / tensor + expert_flops + replicated_flops,
+        attention_flops=attention.flops / tensor + attention.index_flops,
         all_reduce_bytes=all_reduces * ring_share * tokens_per_group * shape.hidden_size * BF16_BYTES,
     )
 

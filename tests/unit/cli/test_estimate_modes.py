@@ -204,12 +204,17 @@ def test_nothing_is_fast_that_does_not_fit():
     assert (content["fits"], content["performance"]) == (False, None)
 
 
-def test_an_engine_that_the_fit_serves_badly_says_so():
+def test_a_speed_says_what_it_rests_on():
     load = {"input_tokens": 1024, "output_tokens": 256, "concurrency": 8}
-    errors = {
-        engine: answer(EstimateQuestion(model=LLM_7B, gpu=H100, engine=engine, **load)).as_json()["performance"][
-            "errorPercent"
-        ]
-        for engine in ("vllm", "sglang", "trtllm")
+    sources = {}
+    for engine, gpu in (("sglang", "h200-sxm"), ("vllm", "h200-sxm"), ("vllm", "a100-sxm4-80gb")):
+        tensor = 8 if gpu == "h200-sxm" else 1
+        model = R1 if gpu == "h200-sxm" else LLM_7B
+        question = EstimateQuestion(model=model, gpu=gpu, tensor_parallel_size=tensor, engine=engine, **load)
+        speed = answer(question).as_json()["performance"]
+        sources[engine, gpu] = (speed["source"], speed["errorPercent"])
+    assert sources == {
+        ("sglang", "h200-sxm"): ("Measured", 74),
+        ("vllm", "h200-sxm"): ("Transferred", 129),
+        ("vllm", "a100-sxm4-80gb"): ("Roofline", 152),
     }
-    assert errors == {"vllm": 39, "sglang": 70, "trtllm": 39}

@@ -130,4 +130,4 @@ def test_a_prompt_reads_no_cache_and_repeats_the_indexer_on_every_rank():
         for tensor in (1, 8)
     )
     assert one.kv_bytes == 0
-    assert one.flops / 8 < eight.flops < one.flops
+    assert one.attention_flops / 8 < eight.attention_flops < one.attention_flops

@@ -7,9 +7,10 @@ import pytest
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.performance.coefficients import coefficients
 from deepseek_operator.performance.features import Precision, ServingPoint
-from deepseek_operator.performance.prediction import Prediction
-from deepseek_operator.performance.roofline import coefficients, matrix_tflops, predict
+from deepseek_operator.performance.prediction import Prediction, PredictionSource
+from deepseek_operator.performance.roofline import matrix_tflops, predict
 
 R1_ON_H200 = ServingPoint(
     shape=shape("deepseek-ai/DeepSeek-R1"),
@@ -43,8 +44,8 @@ aiconfigurator-core 0.12.0 (Apache-2.0)."""
 
 @pytest.mark.parametrize(("input_tokens", "batch", "tpot_milliseconds"), MEASURED)
 def test_time_per_output_token_is_near_what_was_measured(input_tokens: int, batch: int, tpot_milliseconds: float):
-    predicted = _predict(replace(R1_ON_H200, input_tokens=input_tokens, batch=batch)).tpot_milliseconds
-    assert predicted == pytest.approx(tpot_milliseconds, rel=0.35)
+    as_measured = replace(R1_ON_H200, input_tokens=input_tokens, batch=batch, engine="sglang", engine_release="0.5.9")
+    assert _predict(as_measured).tpot_milliseconds == pytest.approx(tpot_milliseconds, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +74,34 @@ def test_an_unknown_bandwidth_gives_no_prediction():
     assert predict(replace(R1_ON_H200, gpu=gpu("l20x-141gb"))) is None
 
 
-def test_a_product_that_was_never_measured_states_the_larger_error():
-    fit = coefficients()
-    unseen = _predict(replace(R1_ON_H200, gpu=gpu("a100-sxm4-80gb")))
-    assert unseen.tpot_error_percent == fit.tpot_error_percent_unseen_gpu
-    assert unseen.error_percent == unseen.ttft_error_percent == fit.ttft_error_percent_unseen_gpu
+@pytest.mark.parametrize(
+    ("change", "source", "tpot_band_percent"),
+    [
+        pytest.param({"engine": "sglang"}, PredictionSource.MEASURED, 33, id="this model on this GPU and engine"),
+        pytest.param({}, PredictionSource.TRANSFERRED, 41, id="other models on this GPU and engine"),
+        pytest.param({"gpu": gpu("a100-sxm4-80gb")}, PredictionSource.ROOFLINE, 41, id="a GPU that nobody measured"),
+    ],
+)
+def test_a_speed_says_how_near_the_measurements_it_is(
+    change: dict[str, object], source: PredictionSource, tpot_band_percent: int
+):
+    predicted = _predict(replace(R1_ON_H200, **change))  # type: ignore[arg-type]  # fields named in the table
+    assert (predicted.source, predicted.tpot_error_percent) == (source, tpot_band_percent)
+    assert predicted.error_percent == predicted.ttft_error_percent
+
+
+def test_another_makers_model_of_the_same_shape_is_not_the_same_model():
+    distilled = replace(
+        R1_ON_H200, shape=shape("deepseek-ai/DeepSeek-R1-Distill-Llama-70B"), parallelism=Parallelism(tensor=4)
+    )
+    assert ("Llama-70B", "h200-sxm", "vllm") in coefficients().measured
+    assert _predict(distilled).source is PredictionSource.TRANSFERRED
+
+
+def test_no_deepseek_model_was_measured_on_vllm():
+    measured = coefficients().measured
+    assert {label for label, _, engine in measured if engine == "vllm" and "DeepSeek" in label} == set()
+    assert ("DeepSeek-V3", "h200-sxm", "sglang") in measured
 
 
 def test_throughput_is_the_requests_in_flight_over_their_time():

@@ -37,7 +37,8 @@ def test_tensor_parallelism_divides_every_byte_and_operation_but_the_replicated_
     one, eight = work(1), work(8)
     assert one.dense_bytes == pytest.approx(8 * eight.dense_bytes)
     assert one.expert_bytes == pytest.approx(8 * eight.expert_bytes)
-    assert one.flops == pytest.approx(8 * eight.flops)
+    assert one.linear_flops == pytest.approx(8 * eight.linear_flops)
+    assert one.attention_flops == pytest.approx(8 * eight.attention_flops)
     assert one.kv_bytes == eight.kv_bytes == 16 * 1000 * 70_272
     assert one.all_reduce_bytes == 0 < eight.all_reduce_bytes
 
