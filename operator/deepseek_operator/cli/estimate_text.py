@@ -102,8 +102,9 @@ def _serving_sentences(found: ServingAnswer) -> list[str]:
     speed = found.speed
     if speed is not None:
         lines.append(
-            f"Speed: TTFT {speed.ttft_milliseconds:,} ms, TPOT {speed.tpot_milliseconds:,} ms, "
-            f"{speed.tokens_per_second:,} tokens/s (median error {speed.error_percent} %, {speed.source.value})"
+            f"Speed: TTFT {speed.ttft_milliseconds:,} ms (± {speed.ttft_error_percent or speed.error_percent} %), TPOT "
+            f"{speed.tpot_milliseconds:,} ms (± {speed.tpot_error_percent or speed.error_percent} %), "
+            f"{speed.tokens_per_second:,} tokens/s; source {speed.source.value}"
         )
     return lines
 
