@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class PredictionSource(StrEnum):
-    """Where a speed comes from."""
+    """Where a speed comes from: the same model, GPU and engine were measured; one of them with that engine; neither."""
 
     MEASURED = "Measured"
     TRANSFERRED = "Transferred"
@@ -22,7 +22,7 @@ class Prediction:
         ttft_milliseconds: mean time to the first token, queueing included.
         tpot_milliseconds: mean time per output token after the first.
         tokens_per_second: output tokens of the whole replica.
-        error_percent: expected error of the less certain of the two latencies (median of the measured errors).
+        error_percent: half width of the 90 % band of the less certain of the two latencies, in percent of it.
         tpot_error_percent: the same for TPOT alone; None when only the larger one is known.
         ttft_error_percent: the same for TTFT alone; None when only the larger one is known.
     """
