@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from deepseek_operator.catalog.config_fields import LARGEST
 from deepseek_operator.catalog.data_files import read_json
 from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
 from deepseek_operator.errors import InvalidSpecError, shortened
@@ -26,6 +27,9 @@ DEFAULT_CONTEXT = 4096
 
 WIDTH_STEP = 64
 """The MLP's width is a multiple of this, so that it can be cut."""
+
+MOST_LAYERS = LARGEST["num_hidden_layers"]
+"""As of a config; narrower layers than these would need more of them than any published model has."""
 
 CLOSE_PERCENT = 15
 """Within this distance of a published size its number of layers is kept."""
@@ -162,7 +166,7 @@ def published_sizes() -> tuple[PublishedSize, ...]:
 
 def _refuse_out_of_range(given: GivenWidths) -> None:
     limits = {
-        "layers": (given.num_hidden_layers, 10_000),
+        "layers": (given.num_hidden_layers, MOST_LAYERS),
         "hidden-size": (given.hidden_size, 1_048_576),
         "num-attention-heads": (given.num_attention_heads, 65_536),
         "num-key-value-heads": (given.num_key_value_heads, 65_536),
@@ -204,6 +208,12 @@ def _layers_and_width(
         is_close = abs(in_layers - published) * 100 <= CLOSE_PERCENT * published
         kept = is_close and hidden == near.hidden_size and given.intermediate_size is None
         layers = near.num_hidden_layers if kept else max(1, round(in_layers / (beside_mlp + 3 * hidden * usual_width)))
+    if layers > MOST_LAYERS:
+        raise InvalidSpecError(
+            "parameters",
+            f"would need {layers:,} layers of these widths, more than {MOST_LAYERS:,}; give a larger --hidden-size or "
+            "--intermediate-size",
+        )
     if given.intermediate_size is not None:
         return layers, given.intermediate_size
     width = round((in_layers / layers - beside_mlp) / (3 * hidden * WIDTH_STEP)) * WIDTH_STEP
