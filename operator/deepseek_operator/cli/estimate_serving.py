@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
 from deepseek_operator.catalog.gpus import Gpu, runs_sparse_attention
 from deepseek_operator.catalog.quantizations import (
-    NATIVE,
     Quantization,
     named_quantization,
     refusal,
@@ -138,7 +137,7 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
         raise InvalidSpecError(
             "cpu-offload-gb", "moves whole tensors, which a number of parameters does not tell; give model or config"
         )
-    if reason := illegal(model, split, block_quantized=None if rung.name == NATIVE else False):
+    if reason := illegal(model, split, linear=rung.linear):
         raise InvalidSpecError("", reason)
     memory = estimate(model, split, settings, subject.memory_bytes, product.compute_capability if product else None)
     if memory.kv_cache_pool is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from deepseek_operator.catalog.linear_formats import SIXTEEN_BIT
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.cli.estimate_question import LORA, EstimateQuestion, Subject, choice, positive
 from deepseek_operator.errors import InvalidSpecError
@@ -78,7 +79,7 @@ def answer_training(question: EstimateQuestion, subject: Subject) -> TrainingAns
         DeepSeekOperatorError: the question cannot be answered; the text says which option to change.
     """
     shape, split = subject.shape, subject.split
-    if reason := illegal(shape, split, block_quantized=False):
+    if reason := illegal(shape, split, linear=SIXTEEN_BIT):
         raise InvalidSpecError("", reason)
     settings = _settings(question)
     if question.mode == LORA:

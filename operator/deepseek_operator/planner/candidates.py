@@ -87,7 +87,7 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
     for split in _splits(request, pool, rung):
-        broken = illegal(request.model, split, block_quantized=rung.keeps_blocks)
+        broken = illegal(request.model, split, linear=rung.linear)
         if broken:
             excluded.append(_excluded(pool, split, rung, f"{split}: {broken}"))
             continue
@@ -111,7 +111,7 @@ def _splits(request: PlanRequest, pool: GpuPool, rung: Rung) -> list[Parallelism
     if pinned.tensor is not None:
         tensors: tuple[int, ...] = (pinned.tensor,)
     else:
-        legal = legal_tensors(request.model, data=data, expert=expert, block_quantized=rung.keeps_blocks)
+        legal = legal_tensors(request.model, data=data, expert=expert, linear=rung.linear)
         tensors = tuple(tensor for tensor in legal if tensor <= most_tensor(pool))
     filling = {max((tensor for tensor in tensors if tensor <= gpus), default=0) for gpus, _ in pool.nodes_by_gpu_count}
     splits = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.catalog.gpus import Gpu, runs_sparse_attention
+from deepseek_operator.catalog.linear_formats import LinearFormat
 from deepseek_operator.catalog.quantizations import (
     NATIVE,
     Quantization,
@@ -40,7 +41,7 @@ class Rung:
 
     Args:
         order: position in the ladder, 0 is the mildest.
-        keeps_blocks: whether weights keep the checkpoint's scale blocks, which a split must not cut.
+        linear: how linear layers are stored, whose blocks and groups a split must not cut; None as the checkpoint does.
         weight_only: whether weights are widened to 16 bits for arithmetic, because the product lacks the units.
         multiply_bits: bits per operand of the matrix units that are used.
         bytes_per_parameter: stored bytes per quantizable weight, scales included.
@@ -48,7 +49,7 @@ class Rung:
 
     name: str
     order: int
-    keeps_blocks: bool
+    linear: LinearFormat | None
     weight_only: bool
     multiply_bits: int
     bytes_per_parameter: float
@@ -116,7 +117,7 @@ def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
         has_units = native_format in gpu.formats
         return Rung(
             **common,
-            keeps_blocks=stored is StoredPrecision.FP8_BLOCK,
+            linear=None,
             weight_only=stored not in _UNQUANTIZED and not has_units,
             multiply_bits=native_bits if has_units else 16,
             bytes_per_parameter=float(stored_format(shape).bits_per_weight) / 8,
@@ -124,7 +125,7 @@ def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:
     weight_only = not rung.native_formats & gpu.formats
     return Rung(
         **common,
-        keeps_blocks=False,
+        linear=rung.linear,
         weight_only=weight_only,
         multiply_bits=16 if weight_only else rung.weight_bits,
         bytes_per_parameter=float(rung.bits_per_weight or 16) / 8,

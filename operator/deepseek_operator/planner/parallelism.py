@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
-from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, ModelShape
+from deepseek_operator.catalog.linear_formats import Coverage, LinearFormat
+from deepseek_operator.catalog.shapes import CompressedAttention, GroupedQueryAttention, LatentAttention, ModelShape
 from deepseek_operator.memory.feed_forward_tensors import FP4_EXPERTS
 from deepseek_operator.memory.layer_tensors import VOCABULARY_PADDING
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.stages import layer_kinds, layers_per_stage
 from deepseek_operator.memory.vision_tensors import cut_by_tensor_parallelism
+from deepseek_operator.memory.weights import stored_format
 from deepseek_operator.units import ceil_div
 
 
-def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | None = None) -> str:
+def illegal(shape: ModelShape, split: Parallelism, *, linear: LinearFormat | None = None) -> str:
     """Return why a model cannot be cut that way, as one sentence; empty when it can.
 
     Args:
         shape: the model.
         split: the cut; its numbers are 1 or more.
-        block_quantized: whether weights keep the checkpoint's block scales (a block must not be cut);
-            None follows the checkpoint.
+        linear: format that the linear layers are quantized to; None keeps the checkpoint's own.
+
+    What shares a scale must stay on one rank: FP8 blocks wherever a matrix is cut, groups of columns (AWQ and GPTQ, 16
+    of NVFP4, 32 of MXFP4) in the layers whose input is cut: the MLP's ``down_proj`` and the attention's ``o_proj``. For
+    experts the engine has a way out, smaller groups than the checkpoint's (``moe_wna16``), which is not planned because
+    their scales take more memory than is counted.
 
     Source: vLLM 0.32: ``divide`` in ``distributed/utils.py`` for heads, vocabulary and MLP width; key-value heads are
-    split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``. Image encoders are cut
+    split or replicated in ``QKVParallelLinear``; block sizes in ``validate_fp8_block_shape``; groups in
+    ``verify_group_size_divides_partition`` and ``BaseAWQLinearMethod.create_weights``. Image encoders are cut
     with the language model (``mm_encoder_tp_mode`` ``weights``, the default). V4: output groups and padding of shared
     experts in ``models/deepseek_v4``; layers that share a cache stay on one stage in ``models/deepseek_v41``.
 
@@ -41,30 +49,27 @@ def illegal(shape: ModelShape, split: Parallelism, *, block_quantized: bool | No
         return f"PP {split.pipeline} is more than the {shape.num_layers} layers; use {shape.num_layers} or fewer"
     if broken := _shared_cache_violation(shape, split.pipeline):
         return broken
-    broken = _tensor_violation(shape, split, shape.quantization_block is not None, block_quantized)
+    broken = _tensor_violation(shape, split, linear)
     if not broken:
         return _expert_violation(shape, split)
-    usable = legal_tensors(shape, data=split.data, expert=split.expert, block_quantized=block_quantized)
+    usable = legal_tensors(shape, data=split.data, expert=split.expert, linear=linear)
     remedy = f"; use {_listed(usable)}" if usable else ""
     return f"TP {split.tensor} {broken}{remedy}"
 
 
 @lru_cache(maxsize=1024)
 def legal_tensors(
-    shape: ModelShape, *, data: int = 1, expert: bool = False, block_quantized: bool | None = None
+    shape: ModelShape, *, data: int = 1, expert: bool = False, linear: LinearFormat | None = None
 ) -> tuple[int, ...]:
     """Return every tensor-parallel size that the model allows, smallest first, whatever the hardware."""
-    stored = shape.quantization_block is not None
     return tuple(
         tensor
         for tensor in range(1, shape.attention.num_heads + 1)
-        if not _tensor_violation(shape, Parallelism(tensor=tensor, data=data, expert=expert), stored, block_quantized)
+        if not _tensor_violation(shape, Parallelism(tensor=tensor, data=data, expert=expert), linear)
     )
 
 
-def _tensor_violation(
-    shape: ModelShape, split: Parallelism, stored_in_blocks: bool, block_quantized: bool | None
-) -> str:
+def _tensor_violation(shape: ModelShape, split: Parallelism, linear: LinearFormat | None) -> str:
     """Return the broken rule as the rest of a sentence that starts with the TP size; empty when none is broken."""
     tensor = split.tensor
     heads = shape.attention.num_heads
@@ -79,31 +84,49 @@ def _tensor_violation(
     vocabulary = ceil_div(shape.vocab_size, VOCABULARY_PADDING) * VOCABULARY_PADDING
     if vocabulary % tensor:
         return f"does not divide the vocabulary of {vocabulary:,} padded rows"
-    in_blocks = stored_in_blocks if block_quantized is None else block_quantized and stored_in_blocks
-    block = shape.quantization_block[0] if in_blocks and shape.quantization_block else 1
-    for name, width, unit in _cut_widths(shape, split, block):
-        if width % tensor or (tensor > 1 and (width // tensor) % unit):
-            in_units = f" in blocks of {unit}" if unit > 1 else ""
-            return f"does not divide the {name} width of {width:,}{in_units}"
+    used = linear or stored_format(shape)
+    whole = "groups" if used.group_rows == 1 else "blocks"
+    for name, width, unit in _cut_widths(shape, split, linear):
+        if width % tensor:
+            return f"does not divide the {name} width of {width:,}"
+        if (width // tensor) % unit and (tensor > 1 or used.group_rows == 1):
+            return f"does not divide the {name} width of {width:,} in {whole} of {unit}"
     count, of_what = cut_by_tensor_parallelism(shape.vision)
     return f"does not divide the {count:,} {of_what} of the image encoder" if count % tensor else ""
 
 
-def _cut_widths(shape: ModelShape, split: Parallelism, block: int) -> list[tuple[str, int, int]]:
-    """MLP widths that tensor parallelism cuts and the block that must stay whole in each.
+def _cut_widths(shape: ModelShape, split: Parallelism, linear: LinearFormat | None) -> list[tuple[str, int, int]]:
+    """Widths that tensor parallelism cuts and how many columns must stay together in each.
 
     Routed experts are cut only without expert parallelism; V4's shared experts are filled up to whole blocks.
     """
-    experts = shape.experts
+    used, experts = linear or stored_format(shape), shape.experts
+    together = math.lcm(used.group_rows or 1, used.group_columns or 1)
+    everywhere = 1 if used.covers is Coverage.ROUTED_EXPERTS else together
+    widths = [("attention output", _output_width(shape), everywhere)]
     if experts is None:
-        return [("MLP", shape.intermediate_size, block)]
-    widths = [("dense MLP", shape.intermediate_size, block)] if experts.num_dense_layers else []
+        return [*widths, ("MLP", shape.intermediate_size, everywhere)]
+    if experts.num_dense_layers:
+        widths.append(("dense MLP", shape.intermediate_size, everywhere))
     if experts.num_shared_experts and not isinstance(shape.attention, CompressedAttention):
-        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size, block))
+        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size, everywhere))
     if not split.expert:
-        routed = FP4_EXPERTS.group_columns or 1 if experts.stored_fp4 else block
+        routed = together
+        if experts.stored_fp4:
+            routed = FP4_EXPERTS.group_columns or 1
+        elif linear is None and experts.stored_block is not None:
+            routed = math.lcm(*experts.stored_block)
         widths.append(("expert", experts.expert_intermediate_size, routed))
     return widths
+
+
+def _output_width(shape: ModelShape) -> int:
+    """Columns of the attention's last projection, which every rank has a share of."""
+    attention = shape.attention
+    if isinstance(attention, CompressedAttention):
+        return attention.o_groups * attention.o_lora_rank
+    head_dim = attention.v_head_dim if isinstance(attention, LatentAttention) else attention.head_dim
+    return attention.num_heads * head_dim
 
 
 def _shared_cache_violation(shape: ModelShape, pipeline: int) -> str:

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from deepseek_operator.catalog.models import shape
+from deepseek_operator.catalog.quantizations import named_quantization, quantization
+from deepseek_operator.catalog.shapes import StoredPrecision
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.parallelism import illegal, legal_tensors
 from planner_values import CHAT_67B, R1
@@ -82,8 +84,51 @@ def test_a_split_is_legal_or_refused_with_what_to_use(model: str, split: Paralle
     assert illegal(shape(model), split) == why
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "split", "why"),
+    [
+        pytest.param(CHAT_67B, "AWQ", Parallelism(tensor=4), "", id="5,504 columns are 43 groups of 128"),
+        pytest.param(
+            CHAT_67B,
+            "AWQ",
+            Parallelism(tensor=8),
+            "TP 8 does not divide the MLP width of 22,016 in groups of 128; use 1, 2 or 4",
+            id="2,752 columns are 21.5 groups of 128",
+        ),
+        pytest.param(CHAT_67B, "AWQ:64", Parallelism(tensor=8), "", id="2,752 columns are 43 groups of 64"),
+        pytest.param(CHAT_67B, "AWQ:-1", Parallelism(tensor=8), "", id="whole rows are one group"),
+        pytest.param(CHAT_67B, "NVFP4", Parallelism(tensor=8), "", id="groups of 16 are fine"),
+        pytest.param(
+            CHAT_67B,
+            "MXFP4",
+            Parallelism(tensor=64),
+            "TP 64 does not divide the MLP width of 22,016 in groups of 32; use 1, 2, 4, 8 or 16",
+            id="344 columns are 10.75 groups of 32",
+        ),
+        pytest.param(
+            "deepseek-ai/DeepSeek-V2-Lite-Chat",
+            "GPTQ",
+            Parallelism(),
+            "TP 1 does not divide the dense MLP width of 10,944 in groups of 128",
+            id="no such checkpoint can exist",
+        ),
+        pytest.param(
+            "deepseek-ai/DeepSeek-V2-Lite-Chat", "GPTQ:32", Parallelism(tensor=2), "", id="5,472 columns are 171 groups"
+        ),
+        pytest.param(R1, "NVFP4Experts", Parallelism(tensor=32), "", id="the other layers are not in groups"),
+    ],
+)
+def test_groups_that_share_a_scale_stay_on_one_rank(model: str, name: str, split: Parallelism, why: str):
+    assert illegal(shape(model), split, linear=named_quantization(name).linear) == why
+
+
+def test_a_checkpoint_that_is_stored_in_groups_keeps_them():
+    awq = replace(shape(CHAT_67B), stored_precision=StoredPrecision.AWQ, stored_linear=quantization("AWQ").linear)
+    assert legal_tensors(awq) == (1, 2, 4)
+
+
 def test_a_requantized_checkpoint_loses_its_blocks():
-    assert illegal(shape(R1), Parallelism(tensor=32), block_quantized=False) == ""
+    assert illegal(shape(R1), Parallelism(tensor=32), linear=quantization("FP8").linear) == ""
 
 
 def test_a_vocabulary_counts_with_its_padding():
