@@ -57,6 +57,7 @@ def plan_status(plan: Plan) -> JsonObject:
         "kvCacheErrorPercent": plan.kv_cache_error_percent,
         **({} if plan.predicted is None else {"predicted": _prediction(plan.predicted)}),
         **_cost(plan.cost_per_hour_usd),
+        **_cost(plan.cost_per_million_tokens_usd, "costPerMillionTokensUsd"),
         "reasons": [truncated(reason) for reason in plan.reasons[:MAX_REASONS]],
         "alternatives": [_alternative(each) for each in plan.alternatives[:MAX_ALTERNATIVES]],
     }
@@ -205,12 +206,12 @@ def _alternative_read(read: AlternativeStatus) -> Alternative:
     )
 
 
-def _cost(amount: Decimal | None) -> JsonObject:
+def _cost(amount: Decimal | None, field: str = "costPerHourUsd") -> JsonObject:
     """Return the exact amount with at least two decimals, or nothing without a price."""
     if amount is None:
         return {}
     whole = amount == amount.quantize(Decimal("0.01"))
-    return {"costPerHourUsd": f"{amount:.2f}" if whole else f"{amount:f}"}
+    return {field: f"{amount:.2f}" if whole else f"{amount:f}"}
 
 
 def _cost_read(amount: str | None) -> Decimal | None:

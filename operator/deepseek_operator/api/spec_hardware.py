@@ -115,8 +115,8 @@ class HardwareSpec(ApiModel):
     )
     spot: Spot = Field(
         default=Spot.NEVER,
-        description="Whether interruptible (spot) nodes may be used; they are known by the labels of the clouds. The "
-        "plan counts the price of lasting nodes.",
+        description="Whether interruptible (spot) nodes may be used; they are known by the labels of the clouds. "
+        "Where a plan may land on both, it counts the dearer price.",
     )
 
 

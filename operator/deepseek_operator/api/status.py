@@ -123,6 +123,9 @@ class PlanStatus(StatusModel):
     kv_cache_error_percent: Count = Field(description="Half width of the 90 % band of kvCacheTokens.")
     predicted: PredictionStatus | None = Field(default=None, description="Expected speed.")
     cost_per_hour_usd: Usd | None = Field(default=None, description="Of all replicas; absent without a price.")
+    cost_per_million_tokens_usd: Usd | None = Field(
+        default=None, description="Per million output tokens at the planned load; absent without price or prediction."
+    )
     reasons: Annotated[tuple[Sentence, ...], Field(max_length=MAX_REASONS)] = Field(
         default=(), description="Why this and not the next best."
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint
 from deepseek_operator.capacity.node_gpus import node_gpus
+from deepseek_operator.capacity.node_price import label_price
 from deepseek_operator.catalog.gpu_labels import GpuSharing
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.planner.measurement import Measurement, distinct
@@ -31,6 +33,7 @@ class NodeInventory:
         schedulable: whether new pods may land there (not cordoned, NotReady or being deleted).
         labels: of the node, for node selectors.
         warnings: what an owner of the cluster should know, as sentences.
+        price_per_hour_usd: of one GPU, as the node's label states it; None without one.
     """
 
     name: str
@@ -49,6 +52,7 @@ class NodeInventory:
     taints: tuple[Taint, ...]
     labels: Mapping[str, str]
     warnings: tuple[str, ...]
+    price_per_hour_usd: Decimal | None = None
 
     @property
     def plannable(self) -> bool:
@@ -116,7 +120,8 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
     offered = node_gpus(node)
     holders = tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name)))
     requested = sum(pod.gpus.get(offered.resource, 0) for pod in holders)
-    warnings = offered.warnings
+    price, price_warnings = label_price(node.labels)
+    warnings = offered.warnings + price_warnings
     if offered.allocatable_gpus and requested > offered.allocatable_gpus:
         warnings += (
             f"its pods hold {requested} GPUs but only {offered.allocatable_gpus} are allocatable now, "
@@ -140,6 +145,7 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
         taints=node.taints,
         labels=node.labels,
         warnings=warnings,
+        price_per_hour_usd=price,
     )
 
 

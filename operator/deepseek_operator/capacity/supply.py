@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from deepseek_operator.api.spec_hardware import Spot
-from deepseek_operator.capacity.inventory import Inventory
+from deepseek_operator.capacity.inventory import Inventory, NodeInventory
+from deepseek_operator.capacity.node_price import PRICE_LABEL
 from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.spot import spot_label
 from deepseek_operator.planner.measurement import Measurement
+from deepseek_operator.planner.price import priced, spot_priced
 from deepseek_operator.planner.request import GpuPool, Supply
 
 
@@ -31,7 +35,8 @@ def supply(
 
     Returns:
         One pool per GPU product, sorted by its id. Where drivers report slightly different memory for one
-        product, the pool carries the smallest, so that a plan fits on each of its nodes.
+        product, the pool carries the smallest, so that a plan fits on each of its nodes. Where nodes of one product
+        have different prices (a label, spot capacity), it carries the highest, because pods may land on any of them.
     """
     sizes: dict[str, Counter[int]] = {}
     products: dict[str, tuple[Gpu, int]] = {}
@@ -45,8 +50,9 @@ def supply(
             excluded[why_not] += 1
             continue
         sizes.setdefault(gpu.id, Counter())[node.allocatable_gpus] += 1
-        _, smallest_bytes = products.setdefault(gpu.id, (gpu, memory_bytes))
-        products[gpu.id] = (gpu, min(smallest_bytes, memory_bytes))
+        at_node = _priced(node, gpu)
+        dearest, smallest_bytes = products.setdefault(gpu.id, (at_node, memory_bytes))
+        products[gpu.id] = (max(dearest, at_node, key=_price_order), min(smallest_bytes, memory_bytes))
     return Supply(
         pools=tuple(
             GpuPool(
@@ -59,6 +65,18 @@ def supply(
         ),
         excluded=_clause(excluded),
     )
+
+
+def _priced(node: NodeInventory, gpu: Gpu) -> Gpu:
+    """Return the product at the price of a node: its label's, else that of spot capacity where it is, else as known."""
+    if node.price_per_hour_usd is not None:
+        return priced(gpu, node.price_per_hour_usd, f"the node label {PRICE_LABEL}")
+    return spot_priced(gpu) if spot_label(node.labels) else gpu
+
+
+def _price_order(gpu: Gpu) -> Decimal:
+    """Sort key: the dearer product is the larger, and a product without a price counts as dearest."""
+    return Decimal("Infinity") if gpu.price_per_hour_usd is None else gpu.price_per_hour_usd
 
 
 def _clause(excluded: Mapping[str, int]) -> str:

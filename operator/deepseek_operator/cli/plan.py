@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
+from deepseek_operator.cli.prices import PricesFile, read_prices
 
 if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
@@ -19,6 +22,7 @@ def plan(
     filename: DeploymentFile,
     cluster: ClusterFile = None,
     kubeconfig: Kubeconfig = None,
+    prices: PricesFile = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Plan the DeepSeekDeployments of a file; exit code 2 when one of them has no plan."""
@@ -27,8 +31,9 @@ def plan(
     from deepseek_operator.resources.runnable import is_runnable
 
     deployments = read_deployments(filename)
+    usd_per_hour = read_prices(prices)
     inventory = read_inventory(cluster, kubeconfig)
-    answers = [(each.metadata.name, answer(each, inventory)) for each in deployments]
+    answers = [(each.metadata.name, answer(each, inventory, usd_per_hour)) for each in deployments]
     for each, (name, found) in zip(deployments, answers, strict=True):
         if not isinstance(found, Infeasible) and (why_not := is_runnable(found, each)):
             typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
@@ -53,8 +58,15 @@ def plan(
         raise typer.Exit(EXIT_NO)
 
 
-def answer(deployment: DeepSeekDeployment, inventory: Inventory) -> Plan | Infeasible:
+def answer(
+    deployment: DeepSeekDeployment, inventory: Inventory, usd_per_hour: Mapping[str, Decimal] | None = None
+) -> Plan | Infeasible:
     """Return the planner's answer to one deployment, exactly as the operator asks for it.
+
+    Args:
+        deployment: the parsed object.
+        inventory: of the cluster.
+        usd_per_hour: prices of one GPU by catalogue id that replace what node labels and the catalogue say.
 
     Raises:
         InvalidSpecError: the spec cannot be obeyed.
@@ -62,5 +74,7 @@ def answer(deployment: DeepSeekDeployment, inventory: Inventory) -> Plan | Infea
     from deepseek_operator.api.to_request import plan_request
     from deepseek_operator.capacity.workload import supply_for
     from deepseek_operator.planner.plan import plan as decide
+    from deepseek_operator.planner.price import with_prices
 
-    return decide(plan_request(deployment), supply_for(deployment, inventory))
+    supply = with_prices(supply_for(deployment, inventory), usd_per_hour or {})
+    return decide(plan_request(deployment), supply)

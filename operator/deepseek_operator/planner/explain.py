@@ -6,6 +6,7 @@ from deepseek_operator.planner.candidates import GEFORCE_CAUTION
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.feasibility import Choice, label
+from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.sizing import default_utilization_percent
@@ -61,8 +62,20 @@ def _why_cheapest(best: Choice, others: list[PoolAnswer]) -> str:
     start = f"{replicas_text(best)} is the cheapest that serves the demand: {cost_text(best)}"
     second = next((answer.best for answer in others if answer.best is not None), None)
     if second is not None:
-        return f"{start}; the next best is {replicas_text(second)}: {cost_text(second)}."
-    return f"{start}; no other product of the supply serves it." if others else f"{start}."
+        return f"{start}; the next best is {replicas_text(second)}: {cost_text(second)}.{_what_tokens_cost(best)}"
+    rest = "; no other product of the supply serves it" if others else ""
+    return f"{start}{rest}.{_what_tokens_cost(best)}"
+
+
+def _what_tokens_cost(best: Choice) -> str:
+    """Return where the price comes from and what it makes of a million tokens; empty without a price."""
+    origin = price_origin(best.candidate.pool.gpu)
+    if not origin:
+        return ""
+    tokens_per_second = 0 if best.predicted is None else best.predicted.tokens_per_second
+    amount = cost_per_million_tokens_usd(best.cost_per_hour_usd, best.replicas, tokens_per_second)
+    tokens = "" if amount is None else f", which makes {amount} USD per million output tokens at this demand"
+    return f" Counted with the {origin}{tokens}."
 
 
 def _why_it_fits(request: PlanRequest, best: Choice) -> str:

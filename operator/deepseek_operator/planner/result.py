@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.price import cost_per_million_tokens_usd
 
 
 class InfeasibleReason(StrEnum):
@@ -82,6 +83,15 @@ class Plan:
     cost_per_hour_usd: Decimal | None
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
+
+    @property
+    def cost_per_million_tokens_usd(self) -> Decimal | None:
+        """USD per million output tokens while all replicas carry the planned load.
+
+        See ``price.cost_per_million_tokens_usd``; None without a price or a prediction.
+        """
+        tokens_per_second = 0 if self.predicted is None else self.predicted.tokens_per_second
+        return cost_per_million_tokens_usd(self.cost_per_hour_usd, self.replicas, tokens_per_second)
 
 
 @dataclass(frozen=True, kw_only=True)

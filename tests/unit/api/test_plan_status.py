@@ -57,6 +57,7 @@ def test_the_whole_status_of_a_plan() -> None:
             "errorPercent": 30,
         },
         "costPerHourUsd": "7.16",
+        "costPerMillionTokensUsd": "2.3677",
         "reasons": ["cheapest of 3 plans"],
         "alternatives": [
             {

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -59,11 +61,61 @@ SPOT = gpu_node("spot-1", gpus=2, more_labels={"karpenter.sh/capacity-type": "sp
     [
         pytest.param(Spot.NEVER, ((8, 1),), id="never"),
         pytest.param(Spot.ALLOW, ((2, 1), (8, 1)), id="allowed"),
-        pytest.param(Spot.ONLY, ((2, 1),), id="only"),
     ],
 )
 def test_interruptible_nodes_are_supplied_where_the_owner_takes_them(spot: Spot, sizes: tuple[tuple[int, int], ...]):
     assert supply(inventory_of([NODES[0], SPOT]), spot=spot).pools == (pool("h100-sxm5-80gb", *sizes),)
+
+
+def with_price(pool: GpuPool, price: str, as_of: str, origin: str) -> GpuPool:
+    return replace(
+        pool, gpu=replace(pool.gpu, price_per_hour_usd=Decimal(price), price_as_of=as_of, price_source=origin)
+    )
+
+
+def test_interruptible_nodes_alone_have_the_price_of_spot_capacity():
+    (found,) = supply(inventory_of([NODES[0], SPOT]), spot=Spot.ONLY).pools
+    assert found == with_price(
+        pool("h100-sxm5-80gb", (2, 1)), "0.8", "", "the catalogue for spot, seen 2026-03..2026-07"
+    )
+
+
+def priced_node(name: str, price: str, **more: str) -> dict[str, Any]:
+    return gpu_node(name, more_labels={"deepseek-operator.io/gpu-price-per-hour-usd": price, **more})
+
+
+BY_LABEL = "the node label deepseek-operator.io/gpu-price-per-hour-usd"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "price", "origin"),
+    [
+        pytest.param([priced_node("a", "1.10")], "1.10", BY_LABEL, id="the label wins over the catalogue"),
+        pytest.param(
+            [priced_node("a", "2.50"), priced_node("b", "3.10")], "3.10", BY_LABEL, id="the dearest node counts"
+        ),
+        pytest.param([priced_node("a", "2.50"), gpu_node("b")], "2.50", BY_LABEL, id="also beside the catalogue's"),
+        pytest.param(
+            [priced_node("a", "0.30", **{"karpenter.sh/capacity-type": "spot"})],
+            "0.30",
+            BY_LABEL,
+            id="the label wins over the catalogue's spot price",
+        ),
+    ],
+)
+def test_a_node_label_sets_the_price_of_its_gpus(nodes: list[dict[str, Any]], price: str, origin: str):
+    (found,) = supply(inventory_of(nodes), spot=Spot.ALLOW).pools
+    assert (found.gpu.price_per_hour_usd, found.gpu.price_source) == (Decimal(price), origin)
+
+
+@pytest.mark.parametrize("text", ["free", "-1", "1e3", "1000.01", "99999", "2.3.4", ""])
+def test_a_price_label_that_cannot_be_obeyed_is_named_and_ignored(text: str):
+    found = inventory_of([priced_node("a", text)])
+    assert found.warnings == (
+        f"a: its label deepseek-operator.io/gpu-price-per-hour-usd={text} is ignored; write a number from 0 to 1000 "
+        "such as 2.35",
+    )
+    assert supply(found).pools == (pool("h100-sxm5-80gb", (8, 1)),)
 
 
 def test_interruptible_nodes_are_left_out_unless_asked_for():

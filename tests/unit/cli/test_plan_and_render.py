@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cluster_objects import gpu_node
 from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.plan import plan
 from deepseek_operator.cli.render import render
+from deepseek_operator.errors import InvalidSpecError
 from spec_table import Changes, changed
 
 TWO_NODES = "planned, but no pods are made: the plan spans 2 nodes per replica"
@@ -105,3 +107,42 @@ def test_a_pipeline_sees_that_pods_are_missing(
     answer, told = answered(capsys)
     assert ([manifest["kind"] for manifest in answer["items"]], ended.value.exit_code) == (kinds, 2)
     assert told.startswith("small: ")
+
+
+def prices(folder: Path, text: str) -> Path:
+    file = folder / "prices.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_prices_file_replaces_the_prices_that_are_known(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = prices(tmp_path, 'h100-sxm5-80gb: "3.50"\nl40s: 1')
+    plan(written(tmp_path, {}), cluster=nodes, prices=file, output=OutputFormat.JSON)
+    answer, _ = answered(capsys)
+    found = answer["items"][0]["plan"]
+    per_million = Decimal("3.50") * 1_000_000 / (found["predicted"]["tokensPerSecond"] * 3600)
+    assert found["costPerHourUsd"] == "3.50"
+    assert Decimal(found["costPerMillionTokensUsd"]) == round(per_million, 4)
+    assert f"Counted with the price of the prices file, which makes {per_million:.4f} USD per" in found["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("h100: 2", "unknown GPU 'h100'", id="no such GPU"),
+        pytest.param("l40s: cheap", "l40s costs 'cheap'; write USD per hour from 0 to 1000, such as 2.10", id="words"),
+        pytest.param("l40s: -1", "l40s costs -1; write USD per hour", id="below zero"),
+        pytest.param("l40s: true", "l40s costs True; write USD per hour", id="a switch"),
+        pytest.param("- l40s", "holds no mapping of GPU ids to prices", id="a list"),
+        pytest.param("", "holds no mapping of GPU ids to prices", id="nothing"),
+        pytest.param("l40s: {", "the text is no YAML", id="no YAML"),
+        pytest.param("#" * 65_537, "is larger than 64 KiB", id="too large"),
+    ],
+)
+def test_a_wrong_prices_file_is_refused_in_one_line(tmp_path: Path, nodes: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InvalidSpecError) as error:
+        plan(written(tmp_path, {}), cluster=nodes, prices=prices(tmp_path, text))
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
