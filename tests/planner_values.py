@@ -38,6 +38,8 @@ def supply(*pools: GpuPool) -> Supply:
 
 MIXED = supply(pool(H100, 3), pool(A100, 2), pool(L40S, 2), pool(RTX_4090, 2))
 
+EIGHT_PRODUCTS = supply(*(pool(name, 2) for name in (H100, A100, L40S, RTX_4090, "h200-sxm", "b200", "h20-96gb", "l4")))
+
 
 def request(model: str = CHAT_67B, **changes: object) -> PlanRequest:
     """Return 32 requests of 1,024 + 256 tokens on a model with the sample's service level."""

@@ -28,6 +28,13 @@ PIPELINE_HOP_SECONDS = 50e-6
 NODE_HOP_SECONDS = 100e-6
 """Assumed latency on top when that stage is on another node; not measured."""
 
+NODE_ALL_TO_ALL_SECONDS = 122e-6
+"""Extra latency per layer with experts when tokens go to experts on other nodes and back.
+
+Source: DeepEP README, low-latency kernels on H800 with 400 Gb/s InfiniBand: 118 + 195 microseconds over 16 GPUs of two
+nodes against 77 + 114 over the 8 GPUs of one node. It needs RDMA; without it the exchange is slower.
+"""
+
 EXPERT_ACTIVATION_BYTES = 3.0
 """Bytes of one activation that goes to an expert (8 bits) and comes back (16 bits) between data-parallel ranks."""
 
@@ -201,12 +208,19 @@ def prefill_of(point: ServingPoint) -> Work:
 
 
 def unfitted_seconds(point: ServingPoint) -> float:
-    """Return latency per pass that no measurement covers: all-reduce over PCIe and hops between stages."""
+    """Return latency per pass that no measurement covers: all-reduce over PCIe, and what stages and nodes add."""
     split = point.parallelism
-    hops = (split.pipeline - 1) * PIPELINE_HOP_SECONDS + (point.nodes - 1) * NODE_HOP_SECONDS
-    if linked(point.gpu, split.tensor):
-        return hops
-    return hops + 2 * point.shape.num_layers * UNLINKED_ALL_REDUCE_SECONDS
+    seconds = (split.pipeline - 1) * PIPELINE_HOP_SECONDS + (point.nodes - 1) * NODE_HOP_SECONDS
+    if not linked(point.gpu, split.tensor):
+        seconds += 2 * point.shape.num_layers * UNLINKED_ALL_REDUCE_SECONDS
+    experts = point.shape.experts
+    if experts is not None and split.data > 1:
+        layers = point.shape.num_layers - experts.num_dense_layers
+        if point.nodes > 1:
+            seconds += layers * NODE_ALL_TO_ALL_SECONDS
+        if not point.gpu.link_gb_per_second:
+            seconds += 2 * layers * UNLINKED_ALL_REDUCE_SECONDS
+    return seconds
 
 
 def _link_bytes_per_second(point: ServingPoint) -> float:

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.hardware import Rung
-from deepseek_operator.planner.parallelism import illegal, legal_tensors
+from deepseek_operator.planner.parallelism import illegal
 from deepseek_operator.planner.request import GpuPool, PlanRequest
 from deepseek_operator.planner.result import InfeasibleReason
-from deepseek_operator.planner.topology import (
-    is_geforce,
-    layouts,
-    most_tensor,
-)
+from deepseek_operator.planner.splits import splits
+from deepseek_operator.planner.topology import is_geforce, layouts
 
 SINGLE_GPU = Parallelism()
 
@@ -82,11 +79,11 @@ def not_joined(pool: GpuPool) -> str:
 def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Candidate], list[Exclusion]]:
     """Return what is worth estimating on a pool with one quantization, and what was ruled out before.
 
-    Tensor parallelism fills a node before pipeline stages leave it; what the user pins is the only value tried.
+    The splits are those of ``splits``; what the user pins is the only value tried.
     """
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
-    for split in _splits(request, pool, rung):
+    for split in splits(request, pool, rung.linear):
         broken = illegal(request.model, split, linear=rung.linear)
         if broken:
             excluded.append(_excluded(pool, split, rung, f"{split}: {broken}"))
@@ -102,32 +99,6 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
             for nodes, held in possible
         ]
     return found, excluded
-
-
-def _splits(request: PlanRequest, pool: GpuPool, rung: Rung) -> list[Parallelism]:
-    """Every split to consider, smallest world first; legality of pinned values is judged by the caller."""
-    pinned = request.parallelism
-    data, expert = pinned.data or 1, bool(pinned.expert)
-    if pinned.tensor is not None:
-        tensors: tuple[int, ...] = (pinned.tensor,)
-    else:
-        legal = legal_tensors(request.model, data=data, expert=expert, linear=rung.linear)
-        tensors = tuple(tensor for tensor in legal if tensor <= most_tensor(pool))
-    filling = {max((tensor for tensor in tensors if tensor <= gpus), default=0) for gpus, _ in pool.nodes_by_gpu_count}
-    splits = {
-        Parallelism(tensor=tensor, pipeline=pipeline, data=data, expert=expert)
-        for tensor in tensors
-        for pipeline in _pipelines(request, pool, tensor, data, fills=tensor in filling)
-    }
-    return sorted(splits, key=lambda split: (split.world_size, split))
-
-
-def _pipelines(request: PlanRequest, pool: GpuPool, tensor: int, data: int, *, fills: bool) -> range | tuple[int]:
-    """Pipeline sizes for one tensor size: inside a node; beyond it only when the tensor size fills some node."""
-    if request.parallelism.pipeline is not None:
-        return (request.parallelism.pipeline,)
-    gpus = pool.total_gpus if fills else pool.largest_node
-    return range(1, min(max(1, gpus // (tensor * data)), request.model.num_layers) + 1)
 
 
 def node_shapes(pool: GpuPool) -> str:

@@ -79,10 +79,14 @@ def how_far(exclusion: Exclusion | None) -> int:
 def _search(
     request: PlanRequest, pool: GpuPool, rung: Rung, best: Choice | None
 ) -> tuple[Choice | None, list[Exclusion]]:
-    """Try the splits smallest first; one that needs more GPUs than the best so far cannot win and is skipped."""
+    """Try the splits smallest first; one that needs more GPUs than the best so far cannot win and is skipped.
+
+    Skipping changes no answer: on one pool every GPU costs the same, so a plan's cost rises with its GPUs, and a
+    replica alone, at the fewest replicas that are asked for, would already take more of them.
+    """
     tried, exclusions = candidates(request, pool, rung)
     for candidate in tried:
-        if best is not None and candidate.split.world_size > best.gpus:
+        if best is not None and candidate.split.world_size * request.min_replicas > best.gpus:
             break
         outcome = fewest_replicas(request, candidate)
         if isinstance(outcome, Exclusion):

@@ -86,37 +86,40 @@ def _tensor_violation(shape: ModelShape, split: Parallelism, linear: LinearForma
         return f"does not divide the vocabulary of {vocabulary:,} padded rows"
     used = linear or stored_format(shape)
     whole = "groups" if used.group_rows == 1 else "blocks"
-    for name, width, unit in _cut_widths(shape, split, linear):
-        if width % tensor:
-            return f"does not divide the {name} width of {width:,}"
-        if (width // tensor) % unit and (tensor > 1 or used.group_rows == 1):
-            return f"does not divide the {name} width of {width:,} in {whole} of {unit}"
+    for name, width, unit, ways in _cut_widths(shape, split, linear):
+        times = f"times DP {split.data} " if ways > tensor else ""
+        if width % ways:
+            return f"{times}does not divide the {name} width of {width:,}"
+        if (width // ways) % unit and (ways > 1 or used.group_rows == 1):
+            return f"{times}does not divide the {name} width of {width:,} in {whole} of {unit}"
     count, of_what = cut_by_tensor_parallelism(shape.vision)
     return f"does not divide the {count:,} {of_what} of the image encoder" if count % tensor else ""
 
 
-def _cut_widths(shape: ModelShape, split: Parallelism, linear: LinearFormat | None) -> list[tuple[str, int, int]]:
-    """Widths that tensor parallelism cuts and how many columns must stay together in each.
+def _cut_widths(shape: ModelShape, split: Parallelism, linear: LinearFormat | None) -> list[tuple[str, int, int, int]]:
+    """Widths that are cut, how many columns must stay together in each, and over how many ranks each is cut.
 
-    Routed experts are cut only without expert parallelism; V4's shared experts are filled up to whole blocks.
+    Routed experts are cut only without expert parallelism, then over the data-parallel ranks too (vLLM 0.32
+    ``FusedMoEParallelConfig.make``, as ``memory`` counts them); V4's shared experts are filled up to whole blocks.
     """
-    used, experts = linear or stored_format(shape), shape.experts
+    used, experts, tensor = linear or stored_format(shape), shape.experts, split.tensor
     together = math.lcm(used.group_rows or 1, used.group_columns or 1)
     everywhere = 1 if used.covers is Coverage.ROUTED_EXPERTS else together
-    widths = [("attention output", _output_width(shape), everywhere)]
+    widths = [("attention output", _output_width(shape), everywhere, tensor)]
     if experts is None:
-        return [*widths, ("MLP", shape.intermediate_size, everywhere)]
+        return [*widths, ("MLP", shape.intermediate_size, everywhere, tensor)]
     if experts.num_dense_layers:
-        widths.append(("dense MLP", shape.intermediate_size, everywhere))
+        widths.append(("dense MLP", shape.intermediate_size, everywhere, tensor))
     if experts.num_shared_experts and not isinstance(shape.attention, CompressedAttention):
-        widths.append(("shared expert", experts.num_shared_experts * experts.expert_intermediate_size, everywhere))
+        shared = experts.num_shared_experts * experts.expert_intermediate_size
+        widths.append(("shared expert", shared, everywhere, tensor))
     if not split.expert:
         routed = together
         if experts.stored_fp4:
             routed = FP4_EXPERTS.group_columns or 1
         elif linear is None and experts.stored_block is not None:
             routed = math.lcm(*experts.stored_block)
-        widths.append(("expert", experts.expert_intermediate_size, routed))
+        widths.append(("expert", experts.expert_intermediate_size, routed, tensor * split.data))
     return widths
 
 

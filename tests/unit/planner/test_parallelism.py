@@ -74,6 +74,12 @@ from planner_values import CHAT_67B, R1
         pytest.param(R1, Parallelism(tensor=8, data=2, expert=True), "", id="256 experts over 16 ranks"),
         pytest.param(
             R1,
+            Parallelism(tensor=8, data=4),
+            "TP 8 times DP 4 does not divide the expert width of 2,048 in blocks of 128; use 1, 2 or 4",
+            id="experts that are not spread are cut over all ranks",
+        ),
+        pytest.param(
+            R1,
             Parallelism(tensor=8, data=3, expert=True),
             "the 256 experts cannot be spread evenly over 24 ranks (TP 8 x DP 3)",
             id="256 experts do not spread over 24 ranks",
