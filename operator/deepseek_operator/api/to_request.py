@@ -37,7 +37,7 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
     _refuse_contradicting_checkpoint(spec)
     return PlanRequest(
         model_name=spec.model.name,
-        model=_shape(spec.model),
+        model=model_shape(spec.model),
         workload=Workload(
             input_tokens=spec.workload.input_tokens,
             output_tokens=spec.workload.output_tokens,
@@ -67,7 +67,12 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
     )
 
 
-def _shape(model: ModelSpec) -> ModelShape:
+def model_shape(model: ModelSpec) -> ModelShape:
+    """Return the shape of the model that a spec names or describes.
+
+    Raises:
+        InvalidSpecError: the catalogue does not hold it, or its config cannot be planned; the text names the field.
+    """
     try:
         return models.shape(model.name) if model.config is None else hf_config.shape_from_config(model.config)
     except CatalogError as error:

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 
 from deepseek_operator.api.spec_engine import EngineSpec, EnvVar
 from deepseek_operator.api.spec_hardware import HardwareSpec
+from deepseek_operator.api.to_request import model_shape
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.catalog.engines import engine_flags, engine_release
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.quantizations import quantization
 from deepseek_operator.errors import InvalidSpecError
+from deepseek_operator.memory.host_memory import NodeMemory
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources import security, vllm
 from deepseek_operator.resources.affinity import build_node_affinity, build_tolerations
 from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, common_labels, selector_labels
-from deepseek_operator.resources.pod_resources import build_resources, shm_bytes
+from deepseek_operator.resources.pod_resources import build_resources, node_memory, shm_bytes
 from deepseek_operator.resources.priorityclass import priority_class_name
 from deepseek_operator.resources.probes import build_probes, startup_seconds
 from deepseek_operator.resources.service import ENGINE_PORT, port_name
@@ -57,6 +59,7 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     """
     spec, owner, planned_gpu = deployment.spec, deployment.metadata.name, gpu(plan.gpu)
     source = model_source(owner, spec.model, spec.precision.checkpoint)
+    memory = node_memory(model_shape(spec.model), plan)
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -64,9 +67,9 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
         "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.engine.shutdown_seconds + GRACE_MARGIN_SECONDS,
         "securityContext": security.pod_security_context(),
         "tolerations": build_tolerations(planned_gpu, _tolerations(spec.hardware)),
-        "containers": [_container(deployment, plan, source)],
+        "containers": [_container(deployment, plan, source, memory)],
         "volumes": [
-            *security.writable_volumes(shm_bytes(plan.gpus_per_replica)),
+            *security.writable_volumes(shm_bytes(memory)),
             *source.volumes,
             *_tls_volumes(spec.engine),
         ],
@@ -96,7 +99,7 @@ def replica_weights_bytes(plan: Plan) -> int:
     return plan.memory.weights_bytes * plan.gpus_per_replica
 
 
-def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource) -> Manifest:
+def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, memory: NodeMemory) -> Manifest:
     engine, tls = deployment.spec.engine, deployment.spec.engine.tls_secret_ref is not None
     planned_gpu = gpu(plan.gpu)
     settings = vllm.VllmSettings(
@@ -115,7 +118,7 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource) 
         "args": vllm.build_args(plan, settings, engine_flags(ENGINE, plan.engine_release)),
         "env": _environment(engine, source),
         "ports": [{"name": port_name(tls=tls), "containerPort": ENGINE_PORT, "protocol": "TCP"}],
-        "resources": build_resources(plan.parallelism, planned_gpu.k8s_resource, plan.gpus_per_replica),
+        "resources": build_resources(plan.parallelism, planned_gpu.k8s_resource, memory),
         **build_probes(
             patience_seconds=start_patience_seconds(engine, replica_weights_bytes(plan)),
             port_name=port_name(tls=tls),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from deepseek_operator.memory.host_memory import BASE_HOST_MEMORY_BYTES, HOST_MEMORY_PER_GPU_BYTES
+from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.catalog.shapes import ModelShape
+from deepseek_operator.memory.host_memory import NodeMemory, host_memory
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import Manifest
-from deepseek_operator.units import GIB
+from deepseek_operator.units import GIB, ceil_div
 
 SHM_BASE_BYTES = 2 * GIB
 SHM_PER_GPU_BYTES = GIB
@@ -27,35 +31,58 @@ def cpu_cores(parallelism: Parallelism) -> int:
     return parallelism.world_size + 2 * parallelism.data + coordinator
 
 
-def host_memory_bytes(gpus: int) -> int:
-    """Return the host memory to request for a pod with that many GPUs.
+def node_memory(shape: ModelShape, plan: Plan) -> NodeMemory:
+    """Return the host memory of the node that a replica of a plan takes most of.
 
-    >>> host_memory_bytes(1) // GIB, host_memory_bytes(8) // GIB
-    (8, 36)
+    Args:
+        shape: the planned model.
+        plan: its accepted plan.
     """
-    return BASE_HOST_MEMORY_BYTES + gpus * HOST_MEMORY_PER_GPU_BYTES
+    settings = EngineSettings(
+        release=plan.engine_release,
+        gpu_memory_utilization_percent=plan.gpu_memory_utilization_percent,
+        max_model_len=plan.max_model_len,
+        max_num_seqs=plan.max_num_seqs,
+        max_num_batched_tokens=plan.max_num_batched_tokens,
+        kv_cache_dtype=plan.kv_cache_dtype,
+        quantization=plan.quantization,
+    )
+    return host_memory(
+        shape,
+        plan.parallelism,
+        settings,
+        gpus_per_node=plan.gpus_per_replica // plan.nodes_per_replica,
+        compute_capability=gpu(plan.gpu).compute_capability,
+    ).worst_node
 
 
-def shm_bytes(gpus: int) -> int:
-    """Return the size limit of ``/dev/shm`` for a pod with that many GPUs.
+def shm_bytes(memory: NodeMemory) -> int:
+    """Return the size limit of ``/dev/shm`` of a pod, whole GiB: the ranks' buffers and what they share there.
 
-    >>> shm_bytes(1) // GIB, shm_bytes(8) // GIB
-    (3, 10)
+    Args:
+        memory: what `node_memory` says; the shared tables of V4.1 are part of it.
     """
-    return SHM_BASE_BYTES + gpus * SHM_PER_GPU_BYTES
+    shared = ceil_div(memory.shared_memory_bytes, GIB) * GIB
+    return SHM_BASE_BYTES + memory.num_ranks * SHM_PER_GPU_BYTES + shared
 
 
-def build_resources(parallelism: Parallelism, k8s_resource: str, gpus_per_pod: int) -> Manifest:
+def build_resources(parallelism: Parallelism, k8s_resource: str, memory: NodeMemory) -> Manifest:
     """Return the ``resources`` of the engine container.
+
+    Memory is requested and not limited: pages of the checkpoint that the kernel may drop would count against a limit.
 
     Args:
         parallelism: split of the replica.
         k8s_resource: extended resource of the GPU's vendor, such as ``nvidia.com/gpu``.
-        gpus_per_pod: whole GPUs, 1 or more; requests equal limits because GPUs cannot be overcommitted.
+        memory: host memory of the pod's node and its whole GPUs, whose requests equal limits because GPUs cannot be
+            overcommitted.
     """
-    gpus = {k8s_resource: str(gpus_per_pod)}
-    memory_gib = host_memory_bytes(gpus_per_pod) // GIB
+    gpus = {k8s_resource: str(memory.num_ranks)}
     return {
-        "requests": {"cpu": str(cpu_cores(parallelism)), "memory": f"{memory_gib}Gi", **gpus},
+        "requests": {
+            "cpu": str(cpu_cores(parallelism)),
+            "memory": f"{ceil_div(memory.needed_bytes, GIB)}Gi",
+            **gpus,
+        },
         "limits": gpus,
     }

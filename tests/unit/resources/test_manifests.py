@@ -67,7 +67,8 @@ def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
         pytest.param(FULL_SPEC, id="a spec that uses every field that pods see"),
         *(
             pytest.param(
-                {"model": {"name": "a/b", "storage": storage}}, id=f"weights that already lie on a {kind} volume"
+                {"model": {"name": "deepseek-ai/deepseek-llm-67b-chat", "storage": storage}},
+                id=f"weights that already lie on a {kind} volume",
             )
             for kind, storage in STORAGES.items()
         ),

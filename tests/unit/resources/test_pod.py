@@ -18,7 +18,7 @@ from model_factories import make_deployment, make_plan
 
 SECRETIVE = {
     "model": {
-        "name": "a/b",
+        "name": "deepseek-ai/deepseek-llm-67b-chat",
         "storage": {"huggingFace": {"tokenSecretRef": {"name": "hub", "key": "token"}}},
     },
     "engine": {
@@ -201,7 +201,7 @@ def test_a_gpu_of_another_vendor_has_its_own_resource_taint_and_image() -> None:
         pytest.param(
             Parallelism(tensor=1),
             {
-                "requests": {"cpu": "3", "memory": "8Gi", "nvidia.com/gpu": "1"},
+                "requests": {"cpu": "3", "memory": "9Gi", "nvidia.com/gpu": "1"},
                 "limits": {"nvidia.com/gpu": "1"},
             },
             id="one GPU",
@@ -209,7 +209,7 @@ def test_a_gpu_of_another_vendor_has_its_own_resource_taint_and_image() -> None:
         pytest.param(
             Parallelism(tensor=2, pipeline=2, data=2),
             {
-                "requests": {"cpu": "13", "memory": "36Gi", "nvidia.com/gpu": "8"},
+                "requests": {"cpu": "13", "memory": "37Gi", "nvidia.com/gpu": "8"},
                 "limits": {"nvidia.com/gpu": "8"},
             },
             id="GPUs are tensor x pipeline x data",
@@ -219,6 +219,25 @@ def test_a_gpu_of_another_vendor_has_its_own_resource_taint_and_image() -> None:
 def test_resources_follow_the_split(split: Parallelism, resources: dict[str, Any]) -> None:
     plan = make_plan(parallelism=split, gpus_per_replica=split.world_size)
     assert container_of(plan)["resources"] == resources
+
+
+@pytest.mark.parametrize(
+    ("split", "memory", "shm"),
+    [
+        pytest.param(Parallelism(tensor=8), "301Gi", "10Gi", id="each rank pins its part of the tables"),
+        pytest.param(
+            Parallelism(data=8, expert=True), "225Gi", "199Gi", id="data-parallel engines share them in /dev/shm"
+        ),
+    ],
+)
+def test_tables_in_host_memory_are_asked_for(split: Parallelism, memory: str, shm: str) -> None:
+    model = "deepseek-ai/DeepSeek-V4.1-Flash"
+    pod = pod_of(
+        make_plan(model_name=model, gpu="h200-sxm", parallelism=split, gpus_per_replica=8), model={"name": model}
+    )
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == "shm")
+    assert pod["containers"][0]["resources"]["requests"]["memory"] == memory
+    assert volume == {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shm}}
 
 
 def test_a_stopping_pod_leaves_the_service_first_and_then_finishes_its_requests() -> None:

@@ -26,10 +26,11 @@ def parts(manifests: list[Manifest]) -> tuple[dict[str, str], str, Manifest]:
 
 
 def built_by_an_older_version() -> tuple[dict[str, str], str, Manifest]:
-    """Return what an operator left behind whose builder wrote another environment."""
+    """Return what an operator left behind whose builder wrote another environment and request."""
     data, _, template = parts(desired(make_deployment(), make_plan(), uid=UID, replicas=1, plan_hash="1f3a"))
     old = json.loads(json.dumps(template))
     old["spec"]["containers"][0]["env"].append({"name": "OLD_DEFAULT", "value": "1"})
+    old["spec"]["containers"][0]["resources"]["requests"]["memory"] = "20Gi"
     return data | {TEMPLATE_KEY: json.dumps(old)}, template_hash(old), old
 
 
@@ -79,7 +80,7 @@ def test_a_kept_template_is_kept_by_the_next_pass_too() -> None:
         pytest.param({"engine": {"extraArgs": ["--seed=1"]}}, True, id="an engine argument"),
         pytest.param({"hardware": {"nodeSelector": {"zone": "b"}}}, True, id="a node selector"),
         pytest.param({"priority": "High"}, True, id="a priority"),
-        pytest.param({"model": {"name": "a/b"}}, True, id="the model"),
+        pytest.param({"model": {"name": "deepseek-ai/deepseek-llm-67b-base"}}, True, id="the model"),
     ],
 )
 def test_only_a_change_that_pods_see_builds_a_new_template(spec: dict[str, Any], restarts: bool) -> None:
