@@ -26,6 +26,7 @@ class NodeInventory:
         physical_gpus: GPUs in the node, never multiplied by sharing; 0 when that cannot be told (MIG).
         allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
+        host_memory_bytes: allocatable memory of the node; 0 when not told.
         requested_gpus: held by ``pods`` together, in units of ``resource``.
         free_gpus: allocatable less requested, never below 0.
         pods: unfinished pods on the node that hold GPUs, sorted by namespace and name; terminating ones too.
@@ -53,6 +54,7 @@ class NodeInventory:
     labels: Mapping[str, str]
     warnings: tuple[str, ...]
     price_per_hour_usd: Decimal | None = None
+    host_memory_bytes: int = 0
 
     @property
     def plannable(self) -> bool:
@@ -146,6 +148,7 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
         labels=node.labels,
         warnings=warnings,
         price_per_hour_usd=price,
+        host_memory_bytes=node.memory_bytes,
     )
 
 

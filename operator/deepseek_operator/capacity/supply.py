@@ -35,11 +35,12 @@ def supply(
 
     Returns:
         One pool per GPU product, sorted by its id. Where drivers report slightly different memory for one
-        product, the pool carries the smallest, so that a plan fits on each of its nodes. Where nodes of one product
-        have different prices (a label, spot capacity), it carries the highest, because pods may land on any of them.
+        product, the pool carries the smallest, so that a plan fits on each of its nodes; host memory likewise. Where
+        nodes of one product have different prices (a label, spot capacity), it carries the highest, because pods may
+        land on any of them.
     """
     sizes: dict[str, Counter[int]] = {}
-    products: dict[str, tuple[Gpu, int]] = {}
+    products: dict[str, tuple[Gpu, int, int]] = {}
     excluded: Counter[str] = Counter()
     for node in inventory.nodes:
         gpu, memory_bytes = node.gpu, node.usable_memory_bytes
@@ -50,9 +51,13 @@ def supply(
             excluded[why_not] += 1
             continue
         sizes.setdefault(gpu.id, Counter())[node.allocatable_gpus] += 1
-        at_node = _priced(node, gpu)
-        dearest, smallest_bytes = products.setdefault(gpu.id, (at_node, memory_bytes))
-        products[gpu.id] = (max(dearest, at_node, key=_price_order), min(smallest_bytes, memory_bytes))
+        at_node, host_bytes = _priced(node, gpu), node.host_memory_bytes
+        dearest, least_bytes, least_host_bytes = products.setdefault(gpu.id, (at_node, memory_bytes, host_bytes))
+        products[gpu.id] = (
+            max(dearest, at_node, key=_price_order),
+            min(least_bytes, memory_bytes),
+            min(least_host_bytes, host_bytes),
+        )
     return Supply(
         pools=tuple(
             GpuPool(
@@ -60,8 +65,9 @@ def supply(
                 usable_memory_bytes=memory_bytes,
                 nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())),
                 measurements=tuple(each for each in measurements if each.gpu == gpu_id),
+                host_memory_bytes=host_bytes,
             )
-            for gpu_id, (gpu, memory_bytes) in sorted(products.items(), key=lambda item: item[0])
+            for gpu_id, (gpu, memory_bytes, host_bytes) in sorted(products.items(), key=lambda item: item[0])
         ),
         excluded=_clause(excluded),
     )

@@ -41,6 +41,7 @@ to its CPU, so it is left out, as is Gaudi's RoCE, of which no source says how a
 
 _GFX = re.compile(r"gfx[0-9a-f]+")
 _PLAIN_FORMAT = re.compile(r"([a-z0-9-]+)(?:\(marlin\))?")
+_PCIE = re.compile(r"Gen([345]) x16")
 _MIG_PROFILE = re.compile(r"\d+g\.\d+gb[a-z0-9.+-]*")
 _SEPARATOR_OUTSIDE_PARENTHESES = re.compile(r";(?![^(]*\))")
 
@@ -153,7 +154,14 @@ def _gpu(row: Mapping[str, str]) -> Gpu:
         ),
         notes=row["notes"],
         gfx_target=row["compute_capability"] if _GFX.fullmatch(row["compute_capability"]) else "",
+        host_link=_host_link(row["pcie"]),
     )
+
+
+def _host_link(text: str) -> str:
+    """Return a slot such as ``Gen4 x16`` by its name in ``host_links.json``; empty for what is not as plain."""
+    match = _PCIE.fullmatch(text)
+    return f"pcie-{match.group(1)}.0-x16" if match else ""
 
 
 def _memory_label_mib(text: str) -> int | None:

@@ -30,6 +30,7 @@ class Gpu:
         link_gb_per_second: GPU-to-GPU link, both directions together; 0 when there is none.
         link_kind: name of that link, ``none`` when there is none.
         link_spans_node: whether that link joins all GPUs of a node (a bridge of two does not).
+        host_link: name in ``host_links`` of the link to the processor; empty where it is not known or not plain PCIe.
         gpus_per_node: schedulable devices of the largest node commonly sold.
         mig_profiles: names of the slices that the GPU can be cut into.
         formats: weight formats that vLLM accepts on it, such as ``bf16`` or ``fp8-w8a8``.
@@ -71,6 +72,7 @@ class Gpu:
     unsourced_fields: tuple[str, ...]
     notes: str
     gfx_target: str = ""
+    host_link: str = ""
 
 
 def gpu(gpu_id: str) -> Gpu:

@@ -67,7 +67,12 @@ class ServingAnswer:
         """Return the formulas with the numbers put in, one a line."""
         from deepseek_operator.memory.explanation import explanation
 
-        return explanation(self.shape, self.memory, self.compute_capability)
+        lines = explanation(self.shape, self.memory, self.compute_capability)
+        if self.memory.fits or self.product is None:
+            return lines
+        from deepseek_operator.planner.host_offload import offload_lines
+
+        return (*lines, *offload_lines(self.shape, self.memory, self.product))
 
     def print(self) -> None:
         """Print the answer for people."""

@@ -8,6 +8,7 @@ from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers
 from deepseek_operator.planner.explain import reasons
 from deepseek_operator.planner.nearest import nearest
+from deepseek_operator.planner.offload_answer import host_memory_sentences
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Infeasible, InfeasibleReason, Plan
 
@@ -88,9 +89,11 @@ def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], j
             message=f"{name} cannot be planned: the supply has {asked} (it has: {there}){left_out}.",
             nearest=nearest(request, supply),
         )
+    short_of_memory = limit.reason is InfeasibleReason.MEMORY_INSUFFICIENT
+    on_host = host_memory_sentences(request, found[0].pool) if short_of_memory else ""
     return Infeasible(
         reason=limit.reason,
         message=f"{name} cannot be planned; the nearest attempt fails: {limit.detail}.",
-        nearest=nearest(request, supply),
+        nearest=" ".join(text for text in (nearest(request, supply), on_host) if text),
         alternatives=alternatives(found, joins),
     )

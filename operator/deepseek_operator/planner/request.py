@@ -98,12 +98,14 @@ class GpuPool:
         nodes_by_gpu_count: schedulable nodes by their number of physical GPUs,
             as sorted pairs (GPUs per node, nodes).
         measurements: what engines of the asked model reported on this product; they correct the estimate.
+        host_memory_bytes: allocatable memory of the node that has least; 0 when a node does not tell.
     """
 
     gpu: Gpu
     usable_memory_bytes: int
     nodes_by_gpu_count: tuple[tuple[int, int], ...]
     measurements: tuple[Measurement, ...] = ()
+    host_memory_bytes: int = 0
 
     @property
     def largest_node(self) -> int:

@@ -45,6 +45,7 @@ def test_a_healthy_node_tells_product_memory_pods_and_what_is_free():
         taints=facts.taints,
         labels=facts.labels,
         warnings=(),
+        host_memory_bytes=2000 * 2**30,
     )
 
 

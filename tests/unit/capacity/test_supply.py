@@ -16,6 +16,7 @@ from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.request import GpuPool, Supply
 
 H100, A100 = gpu("h100-sxm5-80gb"), gpu("a100-sxm4-80gb")
+HOST_BYTES = 2000 * 2**30
 NODES = [
     gpu_node("h100-1", more_labels={"pool": "gold"}),
     gpu_node("h100-2"),
@@ -34,7 +35,9 @@ def inventory_of(nodes: list[dict[str, Any]], pods: tuple[dict[str, Any], ...] =
 def pool(which: str, *sizes: tuple[int, int]) -> GpuPool:
     row = gpu(which)
     assert row.usable_memory_bytes is not None
-    return GpuPool(gpu=row, usable_memory_bytes=row.usable_memory_bytes, nodes_by_gpu_count=sizes)
+    return GpuPool(
+        gpu=row, usable_memory_bytes=row.usable_memory_bytes, nodes_by_gpu_count=sizes, host_memory_bytes=HOST_BYTES
+    )
 
 
 def test_supply_counts_whole_gpus_on_nodes_that_take_our_pods():
@@ -130,7 +133,12 @@ def test_what_runs_today_does_not_change_the_supply():
 def test_a_pool_carries_the_smallest_memory_of_its_nodes():
     smaller = gpu_node("h100-0", more_labels={"nvidia.com/gpu.memory": "77000"})
     (found,) = supply(inventory_of([*NODES[:2], smaller])).pools
-    assert found == GpuPool(gpu=H100, usable_memory_bytes=usable_bytes_from_label(77000), nodes_by_gpu_count=((8, 3),))
+    assert found == GpuPool(
+        gpu=H100,
+        usable_memory_bytes=usable_bytes_from_label(77000),
+        nodes_by_gpu_count=((8, 3),),
+        host_memory_bytes=HOST_BYTES,
+    )
 
 
 def test_an_empty_cluster_supplies_nothing():
@@ -141,3 +149,19 @@ def test_what_was_left_out_is_said():
     nodes = [read_node(gpu_node("a")), read_node(gpu_node("b"))]
     picky = supply(inventory(nodes, []), node_selector={"pool": "chat"})
     assert (picky.pools, picky.excluded) == ((), "2 GPU nodes are left out (it is not labelled pool=chat)")
+
+
+@pytest.mark.parametrize(
+    ("memories", "least_bytes"),
+    [
+        pytest.param(("2000Gi", "512Gi"), 512 * 2**30, id="the node that has least"),
+        pytest.param(("2000Gi", "0"), 0, id="a node that does not tell"),
+    ],
+)
+def test_a_pool_has_the_host_memory_of_its_smallest_node(memories: tuple[str, ...], least_bytes: int):
+    nodes = [
+        gpu_node(f"h100-{index}", allocatable={"nvidia.com/gpu": "8", "memory": memory})
+        for index, memory in enumerate(memories)
+    ]
+    (found,) = supply(inventory_of(nodes)).pools
+    assert found.host_memory_bytes == least_bytes

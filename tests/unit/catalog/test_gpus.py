@@ -9,6 +9,7 @@ import pytest
 from deepseek_operator.catalog import gpus
 from deepseek_operator.catalog.data_files import read_text
 from deepseek_operator.catalog.gpu_rows import label_tables, usable_bytes_from_label
+from deepseek_operator.catalog.host_links import host_links
 from deepseek_operator.errors import UnknownGpuError
 from deepseek_operator.units import GIB
 
@@ -76,6 +77,7 @@ def test_h100_as_a_whole():
         price_source=ROWS[row.id]["price_source"],
         unsourced_fields=(),
         notes="",
+        host_link="pcie-5.0-x16",
     )
 
 
@@ -179,3 +181,19 @@ def test_sparse_attention_has_no_backend_on_ampere_and_ada():
     without = {row.id for row in gpus.gpus() if not gpus.runs_sparse_attention(row)}
     assert {"a100-sxm4-80gb", "l40s", "rtx-4090", "t4", "mi250x", "gaudi3"} <= without
     assert not {"h100-sxm5-80gb", "b300", "rtx-pro-6000-server", "mi300x", "mi355x"} & without
+
+
+def test_a_plain_slot_is_a_known_host_link_and_others_are_left_out():
+    by_slot = {ROWS[row.id]["pcie"]: row.host_link for row in gpus.gpus() if row.id in ROWS}
+    assert by_slot == {
+        "": "",
+        "Gen3 x16": "pcie-3.0-x16",
+        "Gen4 x16": "pcie-4.0-x16",
+        "Gen4 x16 shared by 4": "",
+        "Gen5 x16": "pcie-5.0-x16",
+        "Gen5 x16 (AIC)": "",
+        "Gen5 x16 (BWDS) / Gen6 (AIC)": "",
+        "Gen5/Gen4": "",
+        "Gen6 x16": "",
+    }
+    assert {name for name in by_slot.values() if name} <= {link.name for link in host_links()}
