@@ -85,7 +85,7 @@ class PredictionStatus(StatusModel):
     tpot_milliseconds: Count = Field(description="Mean time per further token.")
     tokens_per_second: Count = Field(description="Output tokens per second of one replica.")
     source: PredictionSource = Field(description="Measured, Transferred from other hardware, or Roofline.")
-    error_percent: Count = Field(description="Expected error.")
+    error_percent: Count = Field(description="Half width of the 90 % band of the less certain of the two.")
 
 
 class AlternativeStatus(StatusModel):
