@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 BAR_CELLS = 48
 
+LEGEND_ENTRIES_PER_LINE = 3
+"""So that a line fits 80 columns."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BarPart:
@@ -34,16 +37,19 @@ class BarPart:
 
 
 def memory_parts(memory: RankMemory) -> tuple[BarPart, ...]:
-    """Return weights, activations and overhead, KV cache, and what lies outside the engine's budget."""
-    kv_cache = max(0, memory.kv_cache_bytes)
-    overhead = memory.budget_bytes - memory.weights_bytes - kv_cache
-    free = memory.total_bytes - memory.budget_bytes
-    return (
+    """Return what the engine takes, and as free what nothing does: their sum is the memory of a GPU that holds it.
+
+    "Outside torch" is what driver and NCCL take beside the engine's allocator.
+    """
+    taken = (
         BarPart(label="weights", symbol="#", style="blue", size_bytes=memory.weights_bytes),
-        BarPart(label="activations and overhead", symbol="+", style="yellow", size_bytes=overhead),
-        BarPart(label="KV cache", symbol="=", style="green", size_bytes=kv_cache),
-        BarPart(label="free", symbol=".", style="dim", size_bytes=free),
+        BarPart(label="KV cache", symbol="=", style="green", size_bytes=max(0, memory.kv_cache_bytes)),
+        BarPart(label="activations", symbol="+", style="yellow", size_bytes=memory.activations_bytes),
+        BarPart(label="outside torch", symbol="o", style="magenta", size_bytes=memory.non_torch_bytes),
+        BarPart(label="CUDA graphs", symbol="g", style="cyan", size_bytes=memory.cuda_graph_bytes),
     )
+    free = max(0, memory.total_bytes - sum(part.size_bytes for part in taken))
+    return (*taken, BarPart(label="free", symbol=".", style="dim", size_bytes=free))
 
 
 def training_parts(rank: TrainingRank, total_bytes: int) -> tuple[BarPart, ...]:
@@ -88,11 +94,12 @@ def print_bar(console: Console, label: str, parts: Sequence[BarPart], total_byte
 
 def print_legend(console: Console, parts: Sequence[BarPart]) -> None:
     """Print what the parts of a bar mean, with their sizes."""
-    legend = Text("       ")
-    for part in parts:
-        legend.append(_cell(console, part), style=part.style)
-        legend.append(f" {part.label} {format_gib(part.size_bytes)}   ")
-    console.print(legend)
+    entries = [
+        Text.assemble((_cell(console, part), part.style), f" {part.label} {format_gib(part.size_bytes)}")
+        for part in parts
+    ]
+    for first in range(0, len(entries), LEGEND_ENTRIES_PER_LINE):
+        console.print(Text("   ").join(entries[first : first + LEGEND_ENTRIES_PER_LINE]))
 
 
 def _cell(console: Console, part: BarPart) -> str:

@@ -33,20 +33,19 @@ def print_plan(console: Console, name: str, answer: Plan | Infeasible) -> None:
 def _print_feasible(console: Console, name: str, plan: Plan) -> None:
     console.print(f"[bold]{escape(name)}[/bold]: {escape(plan.model_name)}", style=None)
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, min_width=len("Precision"))
     table.add_column()
     for row in _summary(plan):
         table.add_row(*map(escape, row))
     console.print(table)
     _print_bars(console, plan)
     _print_sentences(console, "Why this plan", plan.reasons)
-    _print_alternatives(console, plan.alternatives)
+    _print_alternatives(console, plan.alternatives, plan)
 
 
 def _summary(plan: Plan) -> list[tuple[str, str]]:
     nodes = f" on {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else " on one node"
     replicas = f"{plan.replicas} replica{'s' if plan.replicas > 1 else ''} of "
-    cost = "no known price" if plan.cost_per_hour_usd is None else f"{format_usd(plan.cost_per_hour_usd)} USD per hour"
     rows = [
         ("GPUs", f"{replicas}{plan.gpus_per_replica} x {plan.gpu}{nodes} ({plan.parallelism})"),
         ("Precision", f"{plan.quantization}, KV cache {plan.kv_cache_dtype.value}"),
@@ -68,13 +67,21 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
         rows.append(
             (
                 "Speed",
-                f"TTFT {predicted.ttft_milliseconds:,} ms (median error {ttft_error} %), "
-                f"TPOT {predicted.tpot_milliseconds:,} ms ({tpot_error} %), "
-                f"{predicted.tokens_per_second:,} tokens/s per replica; source {predicted.source.value}",
+                f"TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %), TPOT {predicted.tpot_milliseconds:,} ms "
+                f"(± {tpot_error} %), {predicted.tokens_per_second:,} tokens/s per replica; source "
+                f"{predicted.source.value}, ± is the 90 % band",
             )
         )
-    rows.append(("Cost", cost))
+    rows.append(("Cost", _costs(plan)))
     return rows
+
+
+def _costs(plan: Plan) -> str:
+    if plan.cost_per_hour_usd is None:
+        return "no known price"
+    per_million = plan.cost_per_million_tokens_usd
+    at_load = "" if per_million is None else f", {per_million} USD per million output tokens at this load"
+    return f"{format_usd(plan.cost_per_hour_usd)} USD per hour{at_load}"
 
 
 def _print_bars(console: Console, plan: Plan) -> None:
@@ -102,28 +109,33 @@ def _print_sentences(console: Console, title: str, sentences: Iterable[str]) -> 
         console.print(table)
 
 
-def _print_alternatives(console: Console, alternatives: tuple[Alternative, ...]) -> None:
+def _print_alternatives(console: Console, alternatives: tuple[Alternative, ...], plan: Plan | None = None) -> None:
+    """One row each; below the plan itself, where there is one, so that they can be compared."""
     if not alternatives:
         return
     console.print("\n[bold]Alternatives[/bold]")
     edges = box.SIMPLE_HEAD if console.is_terminal else box.ASCII2
     table = Table(box=edges, pad_edge=False)
-    table.add_column("GPUs", no_wrap=True)
-    table.add_column("Split", no_wrap=True)
+    for heading in ("GPUs", "Split", "Quantization"):
+        table.add_column(heading, no_wrap=True)
     table.add_column("USD/h", justify="right", no_wrap=True)
     table.add_column("Works")
-    table.add_column("Why")
+    table.add_column("Why, or why not")
+    if plan is not None:
+        table.add_row(*map(escape, _hardware(plan)), _cost(plan), "[green]yes[/green]", "This is the plan.")
     for other in alternatives:
-        split = str(other.parallelism) + ("" if other.quantization == "Native" else f" {other.quantization}")
-        cost = "-" if other.cost_per_hour_usd is None else format_usd(other.cost_per_hour_usd)
-        table.add_row(
-            escape(f"{other.gpus_per_replica} x {other.gpu}"),
-            escape(split),
-            cost,
-            "[green]yes[/green]" if other.feasible else "[red]no[/red]",
-            escape(other.detail),
-        )
+        works = "[green]yes[/green]" if other.feasible else "[red]no[/red]"
+        table.add_row(*map(escape, _hardware(other)), _cost(other), works, escape(other.detail))
     console.print(table)
+
+
+def _hardware(row: Plan | Alternative) -> tuple[str, str, str]:
+    replicas = f"{row.replicas} x " if isinstance(row, Plan) and row.replicas > 1 else ""
+    return f"{replicas}{row.gpus_per_replica} x {row.gpu}", str(row.parallelism), row.quantization
+
+
+def _cost(row: Plan | Alternative) -> str:
+    return "-" if row.cost_per_hour_usd is None else format_usd(row.cost_per_hour_usd)
 
 
 def _print_infeasible(console: Console, name: str, answer: Infeasible) -> None:

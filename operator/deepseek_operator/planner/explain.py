@@ -168,8 +168,8 @@ def _why_the_service_level_holds(request: PlanRequest, best: Choice) -> str:
     )
     return (
         f"Predicted at {best.requests} request{'s' if best.requests > 1 else ''} per replica "
-        f"({predicted.source.value}): TTFT {predicted.ttft_milliseconds:,} ms{limits[0]} (median error {ttft_error} %) "
-        f"and TPOT {predicted.tpot_milliseconds:,} ms{limits[1]} (median error {tpot_error} %); these are means, not "
+        f"({predicted.source.value}): TTFT {predicted.ttft_milliseconds:,} ms{limits[0]} (± {ttft_error} %) "
+        f"and TPOT {predicted.tpot_milliseconds:,} ms{limits[1]} (± {tpot_error} %, 90 % bands); these are means, not "
         "percentiles."
     )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 from deepseek_operator.cli.memory_bars import bar_cells, memory_parts
 from deepseek_operator.cli.plan_text import print_plan
 from deepseek_operator.planner.result import Infeasible, Plan
+from deepseek_operator.units import format_gib
 from planner_values import H100, MIXED, R1, planned, pool, refused, request, supply
 
 
@@ -27,10 +29,64 @@ def test_a_plan_is_plain_ascii_without_a_terminal():
 def test_a_plan_shows_gpus_split_cost_and_a_bar_per_gpu():
     text = _printed(planned(request(), MIXED))
     assert "1 replica of 4 x a100-sxm4-80gb on one node (TP4)" in text
-    assert "4.92 USD per hour" in text
+    assert "4.92 USD per hour, " in text
     bars = [line for line in text.splitlines() if line.startswith("GPU ")]
     assert len(bars) == 4
-    assert all("#" in bar and "=" in bar and bar.endswith("79.1 GiB") for bar in bars)
+    assert all(set("#=og.") <= set(bar) and bar.endswith("79.1 GiB") for bar in bars)
+
+
+def test_the_legend_names_every_part_of_the_memory_with_its_size():
+    text = _printed(planned(request(), MIXED))
+    parts = memory_parts(planned(request(), MIXED).memory)
+    assert [part.label for part in parts] == [
+        "weights",
+        "KV cache",
+        "activations",
+        "outside torch",
+        "CUDA graphs",
+        "free",
+    ]
+    assert all(f"{part.symbol} {part.label} {format_gib(part.size_bytes)}" in text for part in parts)
+
+
+def test_the_table_of_alternatives_begins_with_the_plan_and_says_why_not():
+    plan = planned(request(), MIXED)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in _printed(plan).splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["GPUs", "Split", "Quantization", "USD/h", "Works", "Why, or why not"]
+    assert rows[1] == ["4 x a100-sxm4-80gb", "TP4", "Native", "4.92", "yes", "This is the plan."]
+    listed = [row[:5] for row in rows[2:] if row[0]]
+    assert listed == [
+        [
+            f"{other.gpus_per_replica} x {other.gpu}",
+            str(other.parallelism),
+            other.quantization,
+            "-" if other.cost_per_hour_usd is None else str(other.cost_per_hour_usd),
+            "yes" if other.feasible else "no",
+        ]
+        for other in plan.alternatives
+    ]
+
+
+def test_a_speed_has_its_source_and_band():
+    plan = planned(request(), MIXED)
+    assert plan.predicted is not None
+    (line,) = [line for line in _printed(plan).splitlines() if line.startswith("Speed")]
+    for words in (
+        f"TTFT {plan.predicted.ttft_milliseconds:,} ms (± {plan.predicted.ttft_error_percent} %)",
+        f"TPOT {plan.predicted.tpot_milliseconds:,} ms (± {plan.predicted.tpot_error_percent} %)",
+        f"source {plan.predicted.source.value}, ± is the 90 % band",
+    ):
+        assert words in line
+
+
+def test_a_plan_without_a_price_or_a_speed_says_so_in_words():
+    plan = replace(planned(request(), MIXED), cost_per_hour_usd=None, predicted=None)
+    lines = _printed(plan).splitlines()
+    assert [line.strip() for line in lines if line.startswith(("Cost", "Speed"))] == ["Cost       no known price"]
 
 
 def test_a_terminal_gets_colour():
