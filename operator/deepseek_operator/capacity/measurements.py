@@ -17,6 +17,9 @@ from deepseek_operator.planner.measurement import Measurement, distinct, without
 
 MAX_PERCENT = 100
 
+MAX_COUNT = 2**53 - 1
+"""Largest number that is believed, as on a metrics page; sums with larger ones from an edited file would overflow."""
+
 
 def read_measurements(deployment: Mapping[str, object]) -> tuple[Measurement, ...]:
     """Return what the engines of a DeepSeekDeployment have reported.
@@ -131,7 +134,9 @@ def _measurement(entry: Mapping[str, object]) -> Measurement | None:
         for name in names
     }
     known = dtype in {each.value for each in KvCacheDtype}
-    if not known or min(numbers.values()) < 1 or numbers["gpuMemoryUtilizationPercent"] > MAX_PERCENT:
+    if not known or not all(1 <= number <= MAX_COUNT for number in numbers.values()):
+        return None
+    if numbers["gpuMemoryUtilizationPercent"] > MAX_PERCENT:
         return None
     return Measurement(
         model_name=text_at(entry, "modelName"),

@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from deepseek_operator.catalog.config_fields import LARGEST
 from deepseek_operator.catalog.data_files import read_json
 from deepseek_operator.catalog.shapes import GroupedQueryAttention, ModelShape
 from deepseek_operator.errors import InvalidSpecError, shortened
@@ -28,8 +27,8 @@ DEFAULT_CONTEXT = 4096
 WIDTH_STEP = 64
 """The MLP's width is a multiple of this, so that it can be cut."""
 
-MOST_LAYERS = LARGEST["num_hidden_layers"]
-"""As of a config; narrower layers than these would need more of them than any published model has."""
+MOST_LAYERS = 50_000
+"""Layers that are solved for; 100 trillion parameters of the widest published widths have 12,713."""
 
 CLOSE_PERCENT = 15
 """Within this distance of a published size its number of layers is kept."""
@@ -166,7 +165,7 @@ def published_sizes() -> tuple[PublishedSize, ...]:
 
 def _refuse_out_of_range(given: GivenWidths) -> None:
     limits = {
-        "layers": (given.num_hidden_layers, MOST_LAYERS),
+        "layers": (given.num_hidden_layers, 10_000),
         "hidden-size": (given.hidden_size, 1_048_576),
         "num-attention-heads": (given.num_attention_heads, 65_536),
         "num-key-value-heads": (given.num_key_value_heads, 65_536),

@@ -57,6 +57,7 @@ class MemoryEstimate:
         kv_cache_tokens: tokens that the whole replica's cache holds (all data-parallel engines together), counted as
             the engine's release logs them.
         kv_cache_error_percent: half width of the 90 % band of ``kv_cache_tokens``.
+        kv_cache_error_bytes: the same in bytes, on the rank with the least room.
         longest_context_tokens: longest single request that fits (0 when nothing fits).
         fits: whether one request of ``max_model_len`` fits.
         fits_surely: whether it still fits when the KV cache is at the lower end of its 90 % band.
@@ -79,6 +80,7 @@ class MemoryEstimate:
     limit: str
     basis: str
     overhead_correction_bytes: int = 0
+    kv_cache_error_bytes: int = 0
     kv_cache_blocks: int = 0
     kv_cache_pool: KvCachePool | None = None
 
@@ -264,19 +266,22 @@ def estimate(
         overhead_correction_bytes=overhead_correction_bytes,
     )
     ranks = question.ranks(settings.max_model_len)
+    worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
+    error_bytes = _error_bytes(question, worst)
     answer = MemoryEstimate(
         parallelism=parallelism,
         settings=settings,
         ranks=ranks,
         kv_cache_bytes_per_token=0,
         kv_cache_tokens=0,
-        kv_cache_error_percent=_error_percent(question, ranks),
+        kv_cache_error_percent=_error_percent(error_bytes, worst),
         longest_context_tokens=0,
         fits=False,
         fits_surely=False,
         limit=refusal,
         basis=question.release.basis(shape),
         overhead_correction_bytes=overhead_correction_bytes,
+        kv_cache_error_bytes=error_bytes,
     )
     return answer if refusal else _with_pool(question, answer)
 
@@ -381,9 +386,8 @@ def _error_bytes(question: _Question, rank: RankMemory) -> int:
     return math.isqrt(sum(width * width for width in widths))
 
 
-def _error_percent(question: _Question, ranks: tuple[RankMemory, ...]) -> int:
+def _error_percent(error_bytes: int, worst: RankMemory) -> int:
     """Return the half width of the 90 % band of the KV cache as a share, at most 100."""
-    worst = min(ranks, key=lambda rank: rank.kv_cache_bytes)
     if worst.kv_cache_bytes <= 0:
         return 100
-    return min(100, max(1, ceil_div(100 * _error_bytes(question, worst), worst.kv_cache_bytes)))
+    return min(100, max(1, ceil_div(100 * error_bytes, worst.kv_cache_bytes)))

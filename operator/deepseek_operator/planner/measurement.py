@@ -64,19 +64,23 @@ def overhead_correction_bytes(
     shape: ModelShape,
     split: Parallelism,
     settings: EngineSettings,
+    total_memory_bytes: int,
     compute_capability: tuple[int, int] | None,
 ) -> int:
     """Return what to add to the estimated overhead of each rank so that it agrees with what engines reported.
 
     Measurements of the same split, engine release, quantization and cache format count; those of exactly these
     settings before others. Of several the largest correction is taken, because a plan must hold on every node. One
-    that would leave less than nothing for overheads tells of something else and is left out.
+    that would leave less than nothing for overheads tells of something else and is left out. Overheads are lessened by
+    no more than the 90 % band of the estimate that is corrected: whoever can reach a pod could make its engine tell of
+    more cache than the GPU can have, and the next plan must hold all the same.
 
     Args:
         measurements: of this model on this GPU product.
         shape: the model.
         split: of the replica that is planned.
         settings: of the engine that is planned.
+        total_memory_bytes: of one GPU that is planned with.
         compute_capability: of the GPU product.
 
     Returns:
@@ -85,7 +89,11 @@ def overhead_correction_bytes(
     alike = [each for each in measurements if each.parallelism == split and _is_alike(each.settings, settings)]
     same = [each for each in alike if each.settings == settings]
     found = [_difference_bytes(each, shape, compute_capability) for each in same or alike]
-    return max((each for each in found if each is not None), default=0)
+    correction = max((each for each in found if each is not None), default=0)
+    if correction >= 0:
+        return correction
+    asked = estimate(shape, split, settings, total_memory_bytes, compute_capability)
+    return max(correction, -asked.kv_cache_error_bytes)
 
 
 def _is_alike(measured: EngineSettings, asked: EngineSettings) -> bool:

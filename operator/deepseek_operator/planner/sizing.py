@@ -99,7 +99,12 @@ def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettin
         candidate.pool.usable_memory_bytes,
         candidate.pool.gpu.compute_capability,
         overhead_correction_bytes=overhead_correction_bytes(
-            candidate.pool.measurements, request.model, candidate.split, settings, candidate.pool.gpu.compute_capability
+            candidate.pool.measurements,
+            request.model,
+            candidate.split,
+            settings,
+            candidate.pool.usable_memory_bytes,
+            candidate.pool.gpu.compute_capability,
         ),
     )
 

@@ -57,6 +57,7 @@ def test_what_is_stored_is_read_again():
     [
         pytest.param({"kvCacheTokens": 0}, id="no-tokens"),
         pytest.param({"kvCacheTokens": -5}, id="negative"),
+        pytest.param({"totalBytes": 10**400}, id="more-than-any-number"),
         pytest.param({"gpuMemoryUtilizationPercent": 101}, id="above-all"),
         pytest.param({"kvCache": "int3"}, id="format-of-a-later-version"),
         pytest.param({"parallelism": {}}, id="no-split"),

@@ -128,7 +128,7 @@ def test_the_approximation_is_said():
          "give smaller ones"),
         (GivenWidths(num_hidden_layers=40, intermediate_size=1024), "parameters: 13,000,000,000 contradict the widths, "
          "which give 5,151,544,320; leave out --intermediate-size or --layers"),
-        (GivenWidths(hidden_size=64), "parameters: would need 243,478 layers of these widths, more than 10,000; give a "
+        (GivenWidths(hidden_size=64), "parameters: would need 243,478 layers of these widths, more than 50,000; give a "
          "larger --hidden-size or --intermediate-size"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.memory.estimate import RankMemory
 from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
 from deepseek_operator.planner.measurement import Measurement, distinct
 from deepseek_operator.planner.result import Plan
@@ -36,6 +37,10 @@ def measured(plan: Plan, tokens: int, **changes: object) -> Measurement:
         settings=replace(settings, **changes),  # type: ignore[arg-type]  # keywords are fields of the settings
         kv_cache_tokens=tokens,
     )
+
+
+def overhead_bytes(rank: RankMemory) -> int:
+    return rank.activations_bytes + rank.non_torch_bytes + rank.cuda_graph_bytes
 
 
 def planned_after(*measurements: Measurement) -> Plan:
@@ -90,6 +95,22 @@ def test_another_split_corrects_nothing():
 
 def test_more_cache_than_the_budget_without_weights_is_not_believed():
     assert planned_after(measured(BEFORE, BEFORE.kv_cache_tokens * 3)) == BEFORE
+
+
+def test_more_cache_than_the_band_allows_is_believed_up_to_the_band():
+    """Else a report could take nearly all overheads away, and the engine would not start as the next plan says."""
+    before = BEFORE.memory
+    after = planned_after(measured(BEFORE, BEFORE.kv_cache_tokens * 110 // 100)).memory
+    lessened = overhead_bytes(before) - overhead_bytes(after)
+    assert lessened == after.kv_cache_bytes - before.kv_cache_bytes == 2_717_741_780
+    assert overhead_bytes(after) > overhead_bytes(before) // 3
+
+
+def test_an_engine_of_huge_batches_does_not_take_all_overheads_away():
+    """A start whose own overheads would be some 100 GiB, of which it claims to have needed next to none."""
+    told = measured(BEFORE, 1_278_000, max_num_seqs=65_536, max_num_batched_tokens=262_144)
+    after = planned_after(replace(told, total_memory_bytes=160 * GIB)).memory
+    assert overhead_bytes(BEFORE.memory) - overhead_bytes(after) == 2_717_741_780
 
 
 def test_the_smallest_of_several_reports_counts():
