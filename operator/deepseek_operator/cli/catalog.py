@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import typer
 
 from deepseek_operator.catalog import gpus as gpu_catalog
-from deepseek_operator.catalog import hf_config
 from deepseek_operator.catalog import instances as instance_catalog
 from deepseek_operator.catalog import models as model_catalog
+from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.cli import output
+from deepseek_operator.errors import UnsupportedModelError
+from deepseek_operator.memory.weights import parameter_counts
 from deepseek_operator.units import format_gib
 
 app = typer.Typer(
@@ -21,32 +23,28 @@ app = typer.Typer(
 
 Row = Mapping[str, object]
 
+BILLION = 10**9
+"""Parameters are counted in billions, as model names do."""
+
 
 @app.command()
 def models(form: output.Output = output.OutputFormat.TABLE) -> None:
-    """List the models that are known by name; JSON and YAML carry their config and where it was read."""
-    plannable = frozenset(hf_config.supported_architectures())
-    rows: list[Row] = [
-        {
-            "name": row.name,
-            "architecture": row.architecture,
-            "planned": row.architecture in plannable,
-            "evidenceGrade": row.evidence_grade,
-            "license": row.license,
-            "provenance": list(row.provenance),
-            "notes": list(row.notes),
-            "config": dict(row.config),
-        }
-        for row in model_catalog.models()
-    ]
+    """List the models that are known by name, and whether they can be planned.
+
+    GRADE says how far a row is to be trusted: A (config and checkpoint reproduced exactly), B, C, to D (geometry
+    recalled, only the checkpoint's size agrees). JSON and YAML carry the config and where it was read.
+    """
     columns = {
         "MODEL": "name",
         "ARCHITECTURE": "architecture",
         "PLANNED": "planned",
-        "EVIDENCE": "evidenceGrade",
+        "GRADE": "evidenceGrade",
+        "PARAMETERS": "parametersText",
+        "STORED AS": "storedPrecision",
+        "CONTEXT": "contextTokens",
         "LICENSE": "license",
     }
-    _print(rows, columns, form)
+    _print([_model_row(row) for row in model_catalog.models()], columns, form)
 
 
 @app.command()
@@ -99,6 +97,36 @@ def instances(form: output.Output = output.OutputFormat.TABLE) -> None:
         "SEEN": "priceAsOf",
     }
     _print(rows, columns, form)
+
+
+def _model_row(row: model_catalog.CatalogModel) -> Row:
+    try:
+        shape = model_catalog.shape(row.name)
+    except UnsupportedModelError as error:
+        shape, refusal = None, str(error)
+    else:
+        refusal = ""
+    parameters = None if shape is None else sum(parameter_counts(shape).values())
+    return {
+        "name": row.name,
+        "architecture": row.architecture,
+        "planned": shape is not None,
+        "refusal": refusal,
+        "evidenceGrade": row.evidence_grade,
+        "parameters": parameters,
+        "parametersText": None if parameters is None else f"{parameters / BILLION:.1f} B",
+        "storedPrecision": None if shape is None else _stored_as(shape),
+        "contextTokens": None if shape is None else shape.max_position_embeddings,
+        "license": row.license,
+        "provenance": list(row.provenance),
+        "notes": list(row.notes),
+        "config": dict(row.config),
+    }
+
+
+def _stored_as(shape: ModelShape) -> str:
+    in_fp4 = shape.experts is not None and shape.experts.stored_fp4
+    return shape.stored_precision.value + (", experts fp4" if in_fp4 else "")
 
 
 def _gpu_row(row: gpu_catalog.Gpu) -> Row:

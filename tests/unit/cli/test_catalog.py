@@ -33,3 +33,38 @@ def test_a_gpu_row_keeps_unknown_apart_from_zero():
     assert by_id["l20x-141gb"]["bf16Tflops"] is None
     assert by_id["l4"]["linkGbPerSecond"] == 0
     assert by_id["h100-sxm5-80gb"]["pricePerHourUsd"] == "1.99"
+
+
+def test_every_model_is_planned_and_has_a_grade():
+    items = json.loads(CliRunner().invoke(app, ["models", "-o", "json"]).stdout)["items"]
+    assert {(item["planned"], item["refusal"]) for item in items} == {(True, "")}
+    assert {item["evidenceGrade"] for item in items} == set("ABCD")
+
+
+def test_a_model_row_says_its_size_and_how_it_is_stored():
+    items = json.loads(CliRunner().invoke(app, ["models", "-o", "json"]).stdout)["items"]
+    by_name = {item["name"].removeprefix("deepseek-ai/"): item for item in items}
+    assert [
+        (by_name[name]["parameters"], by_name[name]["storedPrecision"], by_name[name]["contextTokens"])
+        for name in ("DeepSeek-R1", "DeepSeek-V4-Flash", "deepseek-llm-7b-chat")
+    ] == [
+        (671_026_419_200, "fp8-block", 163_840),
+        (by_name["DeepSeek-V4-Flash"]["parameters"], "fp8-block, experts fp4", 1_048_576),
+        (6_910_365_696, "bfloat16", 4096),
+    ]
+    assert by_name["DeepSeek-V4-Flash"]["parametersText"] == "284.3 B"
+
+
+def test_the_table_names_grade_and_planning():
+    header = CliRunner().invoke(app, ["models"]).stdout.splitlines()[0]
+    assert header.split("  ")[0] == "MODEL"
+    assert [name.strip() for name in header.split("  ") if name.strip()] == [
+        "MODEL",
+        "ARCHITECTURE",
+        "PLANNED",
+        "GRADE",
+        "PARAMETERS",
+        "STORED AS",
+        "CONTEXT",
+        "LICENSE",
+    ]

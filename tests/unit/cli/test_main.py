@@ -121,3 +121,17 @@ def test_standard_input_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
     with pytest.raises(InvalidSpecError, match="standard input is no UTF-8 text"):
         read_deployments("-")
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in main.PluginVerbs.verbs)], ids=" ".join)
+def test_help_promises_no_later_version(
+    verb: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "argv", ["kubectl-deepseek", *verb, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main.kubectl_plugin()
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split()).lower()
+    assert text
+    for stale in ("not planned yet", "not yet", "todo", "coming soon", "later version"):
+        assert stale not in text
