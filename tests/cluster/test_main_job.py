@@ -54,7 +54,7 @@ def test_kubectl_get_shows_model_gpus_split_readiness_and_reason(operator: Opera
 
     assert heading.split() == ["NAME", "MODEL", "GPUS", "PARALLEL", "READY", "SLA", "REASON", "AGE"]
     assert "deepseek-ai/deepseek-llm-67b-chat" in row
-    assert "4 x a100-sxm4-80gb" in row
+    assert "4 x h100-sxm5-80gb" in row
     assert "TP4" in row
     assert "1/1" in row
 

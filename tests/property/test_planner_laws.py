@@ -94,7 +94,7 @@ def test_a_plan_fits_by_the_memory_estimate_and_keeps_every_limit(asked: PlanReq
     if asked.max_cost_per_hour_usd is not None:
         assert found.cost_per_hour_usd is not None
         assert found.cost_per_hour_usd / found.replicas * asked.max_replicas <= asked.max_cost_per_hour_usd
-    if asked.sla is not None:
+    if asked.sla is not None:  # whose percentiles lie above the means
         assert found.predicted is not None
         assert found.predicted.ttft_milliseconds <= asked.sla.ttft_milliseconds
         assert found.predicted.tpot_milliseconds <= asked.sla.tpot_milliseconds

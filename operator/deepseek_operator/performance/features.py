@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.catalog.gpus import Gpu
@@ -126,7 +127,7 @@ def tpot_terms(point: ServingPoint, prefill: Work) -> dict[str, float]:
     rate = point.precision.tflops * 1e12
     link = _link_bytes_per_second(point)
     per_engine = max(1.0, point.batch / point.parallelism.data)
-    sharing = max(0.0, point.batch / _queues(point) - 1) / max(1, point.output_tokens)
+    sharing = max(0.0, point.batch / prompt_queues(point) - 1) / max(1, point.output_tokens)
     return {
         "dense_weights": work.dense_bytes / bandwidth,
         "expert_weights": work.expert_bytes / bandwidth,
@@ -146,7 +147,7 @@ def ttft_terms(point: ServingPoint, prefill: Work, tpot_seconds: float) -> dict[
     """Return seconds of each term of the time to the first token, queueing in a closed loop included."""
     linear = prefill.linear_flops / (point.precision.tflops * 1e12)
     attention = prefill.attention_flops / _wide_rate(point)
-    others = max(0.0, point.batch / _queues(point) - 1)
+    others = max(0.0, point.batch / prompt_queues(point) - 1)
     layers = _layer_terms(point)
     return {
         "prefill_linear": linear,
@@ -192,9 +193,24 @@ def _wide_rate(point: ServingPoint) -> float:
     return (point.gpu.bf16_tflops or point.gpu.fp16_tflops or math.nan) * 1e12
 
 
-def _queues(point: ServingPoint) -> int:
+def prompt_queues(point: ServingPoint) -> int:
     """Prompts that a replica reads at the same time: one per data-parallel engine and pipeline stage."""
     return point.parallelism.data * point.parallelism.pipeline
+
+
+def prefill_seconds(prefill: Work, point: ServingPoint, weights: Mapping[str, float]) -> float:
+    """Return how long one prompt keeps its queue busy: the time that it takes from the answers of others.
+
+    Args:
+        prefill: the work of reading one prompt of the point.
+        point: one replica under load.
+        weights: fitted weights of the TPOT terms.
+    """
+    return (
+        weights["prefill_linear"] * prefill.linear_flops / (point.precision.tflops * 1e12)
+        + weights["prefill_attention"] * prefill.attention_flops / _wide_rate(point)
+        + weights["prefill_all_reduce"] * prefill.all_reduce_bytes / _link_bytes_per_second(point)
+    )
 
 
 def prefill_of(point: ServingPoint) -> Work:

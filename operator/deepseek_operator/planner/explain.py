@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import GEFORCE_CAUTION
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
@@ -16,13 +17,16 @@ from deepseek_operator.units import format_gib, format_tokens, format_usd
 MOST_REASONS = 8
 
 
-def reasons(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer]) -> tuple[str, ...]:
+def reasons(
+    request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer], sure: Choice | None = None
+) -> tuple[str, ...]:
     """Return why the best choice of ``answer`` won, most deciding first.
 
     Args:
         request: the question.
         answer: the winning pool.
         others: all other pools, best first.
+        sure: the cheapest choice whose service level holds at the upper end of the prediction's band.
     """
     best = answer.best
     if best is None:
@@ -33,7 +37,7 @@ def reasons(request: PlanRequest, answer: PoolAnswer, others: list[PoolAnswer]) 
         _why_the_cache_is_enough(request, best),
         _why_not_smaller(answer),
         _why_this_split(best),
-        _why_the_service_level_holds(request, best),
+        _why_the_service_level_holds(request, best, sure),
         _why_this_precision(request, best),
         _cautions(best),
     ]
@@ -155,23 +159,35 @@ def _why_this_split(best: Choice) -> str:
     return f"{split}: {', '.join(parts)}, on {where}, {link}."
 
 
-def _why_the_service_level_holds(request: PlanRequest, best: Choice) -> str:
+def _why_the_service_level_holds(request: PlanRequest, best: Choice, sure: Choice | None) -> str:
     sla, predicted = request.sla, best.predicted
     if predicted is None:
         return "Its speed is not predicted, because the catalogue lacks its bandwidth or matrix rate."
     ttft_error = predicted.ttft_error_percent or predicted.error_percent
     tpot_error = predicted.tpot_error_percent or predicted.error_percent
-    limits = (
-        ("", "")
-        if sla is None
-        else (f" of {sla.ttft_milliseconds:,} allowed", f" of {sla.tpot_milliseconds:,} allowed")
-    )
+    load = f"at {best.requests} request{'s' if best.requests > 1 else ''} per replica ({predicted.source.value})"
+    means = f"TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %) and TPOT {predicted.tpot_milliseconds:,} ms"
+    at = best.percentiles
+    if sla is None or at is None:
+        return f"Predicted {load}: {means} (± {tpot_error} %) on average; the bands hold 90 %."
+    level = f"p{at.percentile}"
     return (
-        f"Predicted at {best.requests} request{'s' if best.requests > 1 else ''} per replica "
-        f"({predicted.source.value}): TTFT {predicted.ttft_milliseconds:,} ms{limits[0]} (± {ttft_error} %) "
-        f"and TPOT {predicted.tpot_milliseconds:,} ms{limits[1]} (± {tpot_error} %, 90 % bands); these are means, not "
-        "percentiles."
+        f"Predicted {load}: {level} TTFT {at.ttft_milliseconds:,} ms of {sla.ttft_milliseconds:,} allowed "
+        f"(± {ttft_error} %) and {level} TPOT {at.tpot_milliseconds:,} ms of {sla.tpot_milliseconds:,} allowed "
+        f"(± {tpot_error} %), with means of {predicted.ttft_milliseconds:,} and {predicted.tpot_milliseconds:,} ms. "
+        f"{_how_sure(best, at, sure)}"
     )
+
+
+def _how_sure(best: Choice, at: LatencyPercentiles, sure: Choice | None) -> str:
+    """Say whether the service level holds at the upper end of the band, and what would make it so."""
+    if best.is_sure:
+        return "The service level holds at the upper end of these 90 % bands too: it is sure."
+    ends = f"{at.ttft_upper_milliseconds:,} and {at.tpot_upper_milliseconds:,} ms"
+    start = f"That is likely, not sure: the upper ends of these 90 % bands are {ends}"
+    if sure is None:
+        return f"{start}, and nothing in the supply is sure."
+    return f"{start}; {replicas_text(sure)} would be sure: {cost_text(sure)}."
 
 
 def _why_this_precision(request: PlanRequest, best: Choice) -> str:

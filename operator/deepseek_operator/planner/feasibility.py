@@ -7,13 +7,14 @@ from decimal import Decimal
 
 from deepseek_operator.memory.estimate import MemoryEstimate
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import Candidate, Exclusion, node_shapes
 from deepseek_operator.planner.demand import requests_for_rate, share
 from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
 from deepseek_operator.planner.price import cost, ranking_price
 from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import InfeasibleReason
-from deepseek_operator.planner.sizing import predict_speed, size_memory
+from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory
 from deepseek_operator.units import ceil_div
 
 
@@ -23,6 +24,8 @@ class Choice:
 
     Args:
         requests: requests in flight in the busiest replica.
+        percentiles: latencies at the service level's percentile; None without a service level.
+        is_sure: whether the service level also holds at the upper end of the prediction's 90 % band.
     """
 
     candidate: Candidate
@@ -30,6 +33,8 @@ class Choice:
     requests: int
     estimate: MemoryEstimate
     predicted: Prediction | None
+    percentiles: LatencyPercentiles | None = None
+    is_sure: bool = True
 
     @property
     def gpus(self) -> int:
@@ -48,12 +53,13 @@ class Choice:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sort key of the objective: cheapest, fewest GPUs, mildest quantization, simplest split, then by name."""
+        """Sort key of the objective: cheapest, fewest GPUs, mildest quantization, sure, simplest split, name."""
         split, pool = self.candidate.split, self.candidate.pool
         return (
             self.ranking_cost,
             self.gpus,
             self.candidate.rung.order,
+            not self.is_sure,
             self.candidate.nodes,
             split.data,
             split.expert,
@@ -109,10 +115,26 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
     predicted = predict_speed(request, candidate, memory, requests)
-    limit = service_level_limit(request, predicted)
+    at = predict_percentiles(request, candidate, memory, requests, predicted, replicas=replicas)
+    limit = service_level_limit(request, predicted, at)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, limit)
-    return Choice(candidate=candidate, replicas=replicas, requests=requests, estimate=memory, predicted=predicted)
+    return Choice(
+        candidate=candidate,
+        replicas=replicas,
+        requests=requests,
+        estimate=memory,
+        predicted=predicted,
+        percentiles=at,
+        is_sure=_is_sure(request, at),
+    )
+
+
+def _is_sure(request: PlanRequest, at: LatencyPercentiles | None) -> bool:
+    sla = request.sla
+    if sla is None or at is None:
+        return True
+    return at.ttft_upper_milliseconds <= sla.ttft_milliseconds and at.tpot_upper_milliseconds <= sla.tpot_milliseconds
 
 
 def label(candidate: Candidate) -> str:

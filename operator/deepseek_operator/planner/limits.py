@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from deepseek_operator.memory.estimate import MemoryEstimate
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.price import cost
@@ -96,18 +97,28 @@ def _curve_limit(request: PlanRequest, memory: MemoryEstimate, requests: int) ->
     )
 
 
-def service_level_limit(request: PlanRequest, predicted: Prediction | None) -> Broken | None:
-    """Return which predicted latency is above the service level; None when both are within it."""
+def service_level_limit(
+    request: PlanRequest, predicted: Prediction | None, at: LatencyPercentiles | None
+) -> Broken | None:
+    """Return which latency is above the service level at its percentile; None when both are within it.
+
+    Args:
+        request: the question; ``sla.surely`` judges the upper end of the prediction's band.
+        predicted: the means; None when the product's rates are not known.
+        at: the percentiles; None when waiting grows without bound.
+    """
     sla = request.sla
     if sla is None:
         return None
     if predicted is None:
         return Broken(detail="the catalogue lacks its bandwidth or matrix rate, so the service level cannot be checked")
-    pairs = (
-        ("TTFT", predicted.ttft_milliseconds, sla.ttft_milliseconds),
-        ("TPOT", predicted.tpot_milliseconds, sla.tpot_milliseconds),
-    )
-    broken = [f"{name} {value:,} ms against {limit:,} ms" for name, value, limit in pairs if value > limit]
+    if at is None:
+        return Broken(detail="prompts arrive faster than they can be read, so the first tokens wait without bound")
+    ttft = at.ttft_upper_milliseconds if sla.surely else at.ttft_milliseconds
+    tpot = at.tpot_upper_milliseconds if sla.surely else at.tpot_milliseconds
+    pairs = (("TTFT", ttft, sla.ttft_milliseconds), ("TPOT", tpot, sla.tpot_milliseconds))
+    level = f"p{sla.percentile}"
+    broken = [f"{level} {name} {value:,} ms against {limit:,} ms" for name, value, limit in pairs if value > limit]
     if not broken:
         return None
     return Broken(

@@ -159,9 +159,10 @@ def _looser_service_level(request: PlanRequest, supply: Supply) -> Iterator[str]
             tpot_milliseconds=sla.tpot_milliseconds * factor,
         )
         best = _best(replace(request, sla=loose), supply)
-        if best is not None and best.predicted is not None:
+        if best is not None and best.percentiles is not None:
+            at = best.percentiles
             yield (
-                f"allow TTFT {best.predicted.ttft_milliseconds:,} ms and TPOT {best.predicted.tpot_milliseconds:,} ms: "
+                f"allow TTFT {at.ttft_milliseconds:,} ms and TPOT {at.tpot_milliseconds:,} ms at p{at.percentile}: "
                 f"{replicas_text(best)}"
             )
             return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deepseek_operator.errors import shortened
 from deepseek_operator.planner.alternatives import alternatives, cheaper_below
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers
 from deepseek_operator.planner.explain import reasons
+from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.nearest import nearest
 from deepseek_operator.planner.offload_answer import host_memory_sentences
 from deepseek_operator.planner.request import PlanRequest, Supply
@@ -18,8 +21,9 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
 
     Tried are: every allowed product of the supply, the precisions that the quality class allows, every legal split that
     the nodes hold, and 1 to ``max_replicas`` replicas. A plan holds one request of ``max_context_tokens`` and the
-    replica's share of the demand in its KV cache, and meets the service level by the speed prediction. The cheapest
-    wins, then fewest GPUs, mildest quantization, simplest split. Deterministic: equal arguments give equal answers.
+    replica's share of the demand in its KV cache, and meets the service level at its percentile by the speed
+    prediction. The cheapest wins, then fewest GPUs, mildest quantization, what is sure at the upper end of the
+    prediction's band, simplest split. Deterministic: equal arguments give equal answers.
 
     Args:
         request: one question; what it pins is obeyed or refused by name.
@@ -72,9 +76,17 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         kv_cache_error_percent=memory.kv_cache_error_percent,
         predicted=best.predicted,
         cost_per_hour_usd=best.cost_per_hour_usd,
-        reasons=reasons(request, answer, others),
+        reasons=reasons(request, answer, others, _surest(request, supply, best)),
         alternatives=alternatives(others, joins, cheaper_below(request, supply, best)),
     )
+
+
+def _surest(request: PlanRequest, supply: Supply, best: Choice) -> Choice | None:
+    """Return the cheapest choice that keeps the service level at the upper end of the prediction's band too."""
+    if best.is_sure or request.sla is None:
+        return best
+    found = answers(replace(request, sla=replace(request.sla, surely=True)), supply)
+    return found[0].best if found else None
 
 
 def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: frozenset[str]) -> Infeasible:

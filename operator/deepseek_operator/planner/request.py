@@ -25,12 +25,14 @@ class Sla:
     """A request meets it when TTFT and its own mean TPOT are both within limits.
 
     Args:
-        percentile: share of requests that must, in percent.
+        percentile: share of requests that must, in percent, 1 to 99.
+        surely: whether the limits must hold at the upper end of the prediction's 90 % band, and not just by its value.
     """
 
     ttft_milliseconds: int
     tpot_milliseconds: int
     percentile: int = 95
+    surely: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

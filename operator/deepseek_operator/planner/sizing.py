@@ -9,6 +9,7 @@ from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
 from deepseek_operator.performance.features import Precision, ServingPoint
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.performance.queueing import LatencyPercentiles, latency_percentiles
 from deepseek_operator.performance.roofline import matrix_tflops, predict
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import batch_limit
@@ -49,22 +50,46 @@ def predict_speed(
     request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int
 ) -> Prediction | None:
     """Return the speed of one replica with so many requests in flight; None when the product's rates are unknown."""
+    point = _point(request, candidate, memory, requests)
+    return None if point is None else predict(point)
+
+
+def predict_percentiles(
+    request: PlanRequest,
+    candidate: Candidate,
+    memory: MemoryEstimate,
+    requests: int,
+    predicted: Prediction | None,
+    *,
+    replicas: int,
+) -> LatencyPercentiles | None:
+    """Return the latencies at the service level's percentile.
+
+    None without a service level or a prediction, and when waiting would grow without bound.
+    """
+    point = _point(request, candidate, memory, requests)
+    if request.sla is None or predicted is None or point is None:
+        return None
+    per_minute = request.workload.requests_per_minute
+    rate = None if per_minute is None else per_minute / 60 / replicas
+    return latency_percentiles(point, predicted, request.sla.percentile, arrivals_per_second=rate)
+
+
+def _point(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int) -> ServingPoint | None:
     gpu, rung, workload = candidate.pool.gpu, candidate.rung, request.workload
     tflops = matrix_tflops(gpu, rung.multiply_bits)
     if tflops is None:
         return None
-    return predict(
-        ServingPoint(
-            shape=request.model,
-            parallelism=candidate.split,
-            gpu=gpu,
-            precision=Precision(bytes_per_parameter=rung.bytes_per_parameter, tflops=tflops),
-            kv_bytes_per_token=float(memory.kv_cache_bytes_per_token * candidate.split.pipeline),
-            batch=requests,
-            input_tokens=workload.input_tokens,
-            output_tokens=workload.output_tokens,
-            nodes=candidate.nodes,
-        )
+    return ServingPoint(
+        shape=request.model,
+        parallelism=candidate.split,
+        gpu=gpu,
+        precision=Precision(bytes_per_parameter=rung.bytes_per_parameter, tflops=tflops),
+        kv_bytes_per_token=float(memory.kv_cache_bytes_per_token * candidate.split.pipeline),
+        batch=requests,
+        input_tokens=workload.input_tokens,
+        output_tokens=workload.output_tokens,
+        nodes=candidate.nodes,
     )
 
 

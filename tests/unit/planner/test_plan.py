@@ -43,11 +43,32 @@ def test_67b_is_planned_on_several_data_centre_gpus_of_one_node():
     assert plan.predicted.ttft_milliseconds <= SLA.ttft_milliseconds
 
 
+def test_the_service_level_is_judged_at_its_percentile():
+    # the mean TPOT of four A100 is 59 ms, the 95th percentile 68 ms
+    assert planned(request(gpus=(A100,)), MIXED).parallelism == Parallelism(tensor=8)
+    assert planned(request(gpus=(A100,), sla=replace(SLA, percentile=50)), MIXED).parallelism == Parallelism(tensor=4)
+
+
+def test_reasons_say_how_sure_the_service_level_is_and_what_would_be_sure():
+    [said] = [reason for reason in planned(request(), MIXED).reasons if reason.startswith("Predicted")]
+    assert said == (
+        "Predicted at 32 requests per replica (Transferred): p95 TTFT 532 ms of 2,000 allowed (± 129 %) and p95 TPOT "
+        "35 ms of 60 allowed (± 41 %), with means of 364 and 31 ms. The service level holds at the upper end of these "
+        "90 % bands too: it is sure."
+    )
+    tighter = request(sla=replace(SLA, tpot_milliseconds=45))
+    [said] = [reason for reason in planned(tighter, MIXED).reasons if reason.startswith("Predicted")]
+    assert said.endswith(
+        "That is likely, not sure: the upper ends of these 90 % bands are 1,219 and 49 ms; 8 x h100-sxm5-80gb (TP8) "
+        "would be sure: 15.92 USD per hour."
+    )
+
+
 def test_the_other_products_are_listed_with_cost_or_limit():
     by_gpu = {other.gpu: other for other in planned(request(), MIXED).alternatives if other.quantization == "Native"}
-    assert set(by_gpu) == {H100, L40S, RTX_4090}
-    assert by_gpu[H100].feasible
-    assert by_gpu[H100].cost_per_hour_usd == Decimal("7.96")
+    assert set(by_gpu) == {A100, L40S, RTX_4090}
+    assert by_gpu[A100].feasible
+    assert by_gpu[A100].cost_per_hour_usd == Decimal("9.84")
     assert not by_gpu[RTX_4090].feasible
     assert by_gpu[RTX_4090].detail.startswith("1 x rtx-4090: 125.6 GiB of weights per GPU against 21.6 GiB usable")
     assert "driver licence" in by_gpu[RTX_4090].detail
@@ -72,7 +93,7 @@ def test_near_lossless_takes_the_cheaper_rung():
 def test_reasons_are_at_most_eight_sentences_with_the_price_first():
     reasons = planned(request(), MIXED).reasons
     assert 1 <= len(reasons) <= 8
-    assert "4.92 USD per hour; the next best is 4 x h100-sxm5-80gb (TP4): 7.96 USD per hour" in reasons[0]
+    assert "7.96 USD per hour; the next best is 8 x a100-sxm4-80gb (TP8): 9.84 USD per hour" in reasons[0]
     assert all(reason.endswith(".") for reason in reasons)
 
 
@@ -237,7 +258,7 @@ class TestLimits:
         answer = refused(request(gpus=("h200-sxm",)), MIXED)
         assert answer.reason is InfeasibleReason.NO_SUCH_GPU
         assert "none of h200-sxm (it has: a100-sxm4-80gb, h100-sxm5-80gb, l40s, rtx-4090)" in answer.message
-        assert answer.nearest.startswith("Allow a100-sxm4-80gb in hardware.gpus")
+        assert answer.nearest.startswith("Allow h100-sxm5-80gb in hardware.gpus")
 
 
 class TestReplicas:
