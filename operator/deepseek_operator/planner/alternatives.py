@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deepseek_operator.catalog.quantizations import quantization
 from deepseek_operator.planner.candidates import not_joined
 from deepseek_operator.planner.choose import PoolAnswer, answers
-from deepseek_operator.planner.explain import cost_text, replicas_text
+from deepseek_operator.planner.explain import cost_text, published_loss, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
-from deepseek_operator.planner.request import PlanRequest, Supply
+from deepseek_operator.planner.request import PlanRequest, Quality, Supply
 from deepseek_operator.planner.result import Alternative, InfeasibleReason
 from deepseek_operator.planner.topology import is_geforce
 
@@ -17,21 +18,22 @@ MOST_ALTERNATIVES = 6
 
 
 def alternatives(
-    others: list[PoolAnswer], joins: frozenset[str], excluded_by_quality: Alternative | None = None
+    others: list[PoolAnswer], joins: frozenset[str], *excluded: Alternative | None
 ) -> tuple[Alternative, ...]:
-    """Return at most six alternatives: a lower quality if that is cheaper, then one per product, nearest first.
+    """Return at most six alternatives: what something else would allow, then one per product, nearest first.
 
     Args:
         others: pools that were not chosen, best first.
         joins: ids of the products that may be joined into one replica (see ``candidates.joins_gpus``).
-        excluded_by_quality: what a lower quality class would allow, see ``cheaper_below``.
+        excluded: what a lower quality class or a quantized checkpoint would allow, see ``cheaper_below`` and
+            ``with_a_checkpoint``.
     """
     by_gpu: dict[str, Alternative] = {}
     for answer in others:
         alternative = _alternative(answer, joins)
         if alternative is not None:
             by_gpu.setdefault(alternative.gpu, alternative)
-    first = () if excluded_by_quality is None else (excluded_by_quality,)
+    first = [each for each in excluded if each is not None]
     return (*first, *by_gpu.values())[:MOST_ALTERNATIVES]
 
 
@@ -47,6 +49,33 @@ def cheaper_below(request: PlanRequest, supply: Supply, best: Choice) -> Alterna
     detail = (
         f"Quality {request.quality.value} excludes {other.candidate.rung.name}; with {following[0].value} "
         f"{replicas_text(other)} would do: {cost_text(other)}."
+    )
+    return _of_choice(other, detail, feasible=False)
+
+
+def with_a_checkpoint(request: PlanRequest, supply: Supply, best: Choice | None) -> Alternative | None:
+    """Return what a quantized checkpoint, which the user would have to name, allows inside the quality class.
+
+    Args:
+        request: the question.
+        supply: the GPUs that there are.
+        best: the plan; None when there is none.
+
+    Returns:
+        The cheapest such plan when it is cheaper than ``best``, else None.
+    """
+    if request.quantization != AUTO or request.quality is Quality.LOSSLESS:
+        return None
+    found = answers(replace(request, assumes_checkpoints=True), supply)
+    other = found[0].best if found else None
+    if other is None or (best is not None and other.ranking_cost >= best.ranking_cost):
+        return None
+    rung = quantization(other.candidate.rung.name)
+    if not rung.needs_checkpoint:
+        return None
+    detail = (
+        f"{replicas_text(other)} would fit with a checkpoint of the model in {rung.name}, which precision.checkpoint "
+        f"and precision.quantization would have to name: {cost_text(other)}. {published_loss(rung)}"
     )
     return _of_choice(other, detail, feasible=False)
 

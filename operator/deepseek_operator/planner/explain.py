@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from deepseek_operator.catalog.quantizations import NATIVE, Quantization, quantization
 from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import GEFORCE_CAUTION
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.feasibility import Choice, label
+from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
 from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
@@ -95,7 +97,18 @@ def _why_it_fits(request: PlanRequest, best: Choice) -> str:
     return (
         f"Each GPU may use {format_gib(rank.budget_bytes)} ({utilization} % of {format_gib(rank.total_bytes)}): "
         f"{format_gib(rank.weights_bytes)} for weights, {format_gib(overhead)} for activations and overhead, "
-        f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}{_what_was_measured(best)}"
+        f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}{_what_was_measured(best)}{_how_surely(best)}"
+    )
+
+
+def _how_surely(best: Choice) -> str:
+    memory = best.estimate
+    if memory.fits_surely:
+        return ""
+    return (
+        f" It fits by the mean of the estimate only: at the lower end of the 90 % band "
+        f"(± {memory.kv_cache_error_percent} % of the KV cache) there may be no room for one request of "
+        f"{format_tokens(memory.settings.max_model_len)}."
     )
 
 
@@ -191,14 +204,34 @@ def _how_sure(best: Choice, at: LatencyPercentiles, sure: Choice | None) -> str:
 
 
 def _why_this_precision(request: PlanRequest, best: Choice) -> str:
-    rung = best.candidate.rung
-    if request.quantization != "Auto":
-        return f"Quantization {rung.name} is what the request pins."
-    if rung.name != "Native":
-        return f"Quality {request.quality.value} allows {rung.name}, which makes the plan cheaper than Native."
-    if request.quality is not Quality.LOSSLESS:
-        return f"Quality {request.quality.value} would allow quantization, but it would not be cheaper."
-    return "The checkpoint runs as stored (Lossless)."
+    rung, quality = quantization(best.candidate.rung.name), request.quality
+    if rung.name == NATIVE:
+        if request.quantization != AUTO:
+            return f"Quantization {NATIVE} is what the request pins."
+        if quality is Quality.LOSSLESS:
+            return "The checkpoint runs as stored (Lossless)."
+        if not can_be_quantized(request.model):
+            return f"The checkpoint runs as stored, in {request.model.stored_precision}; it cannot be quantized again."
+        return f"Quality {quality.value} would allow quantization, but it would not be cheaper."
+    if request.quantization == AUTO:
+        why = (
+            f"Quality {quality.value} allows {rung.name}, which makes the plan cheaper than Native or its memory surer"
+        )
+    else:
+        lower = QUALITIES.index(Quality(rung.quality)) > QUALITIES.index(quality)
+        why = f"Quantization {rung.name} is what the request pins"
+        why += f", although its class {rung.quality} is below quality {quality.value}" if lower else ""
+    return f"{why}. {published_loss(rung)}"
+
+
+def published_loss(rung: Quantization) -> str:
+    """Return what is published about the loss of a rung, with its source, as one sentence.
+
+    >>> published_loss(quantization("AWQ"))
+    'Published loss: unknown.'
+    """
+    source = f" ({rung.quality_source})" if rung.quality_source else ""
+    return f"Published loss: {rung.quality_note}{source}."
 
 
 def _cautions(best: Choice) -> str:

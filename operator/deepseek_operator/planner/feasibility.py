@@ -53,10 +53,11 @@ class Choice:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sort key of the objective: cheapest, fewest GPUs, mildest quantization, sure, simplest split, name."""
+        """Sort key: cheapest, sure memory, fewest GPUs, mildest precision, sure service level, simplest split, name."""
         split, pool = self.candidate.split, self.candidate.pool
         return (
             self.ranking_cost,
+            not self.estimate.fits_surely,
             self.gpus,
             self.candidate.rung.order,
             not self.is_sure,

@@ -85,25 +85,47 @@ def rungs(request: PlanRequest, gpu: Gpu) -> tuple[list[Rung], list[str]]:
     """Return the precisions to try on a product, mildest first, and a sentence for each that it cannot run.
 
     ``Auto`` tries the rungs of the allowed quality class that the engine makes while loading. A rung that needs a
-    quantized checkpoint is tried only when the request pins it, because only the user can name that checkpoint.
+    quantized checkpoint is tried only when the request pins it, because only the user can name that checkpoint, or
+    when ``request.assumes_checkpoints``.
     """
-    pinned = request.quantization
-    wanted = _allowed(request.quality) if pinned == AUTO else [quantization(pinned)]
-    found: list[Rung] = []
-    unavailable: list[str] = []
-    for rung in wanted:
-        stored = request.model.stored_precision
-        if runs_on(gpu, rung, stored):
-            found.append(rung_on(rung, request.model, gpu))
-        else:
-            formats = " or ".join(sorted(required_formats(rung, stored)))
-            unavailable.append(f"{gpu.id} cannot run {rung.name} (it would need {formats})")
-    return found, unavailable
+    wanted = _allowed(request) if request.quantization == AUTO else [quantization(request.quantization)]
+    refused = [(rung, _unavailable(rung, request.model.stored_precision, gpu)) for rung in wanted]
+    return (
+        [rung_on(rung, request.model, gpu) for rung, why in refused if not why],
+        [why for _, why in refused if why],
+    )
 
 
-def _allowed(quality: Quality) -> list[Quantization]:
-    within = QUALITIES[: QUALITIES.index(quality) + 1]
-    return [rung for rung in quantizations() if Quality(rung.quality) in within and not rung.needs_checkpoint]
+def can_be_quantized(shape: ModelShape) -> bool:
+    """Return whether the engine can quantize the checkpoint while loading: only 16- and 32-bit weights.
+
+    Source: vLLM 0.32 ``config/model.py`` ``_verify_quantization`` refuses a ``--quantization`` that is not the method
+    of the checkpoint's own ``quantization_config``.
+    """
+    return shape.stored_precision in _UNQUANTIZED
+
+
+def _unavailable(rung: Quantization, stored: StoredPrecision, gpu: Gpu) -> str:
+    if rung.name != NATIVE and not rung.needs_checkpoint and stored not in _UNQUANTIZED:
+        return (
+            f"{rung.name} is made from 16-bit weights while loading, and the checkpoint is stored in {stored} already; "
+            f"leave the quantization to the planner, or pin {NATIVE}"
+        )
+    if runs_on(gpu, rung, stored):
+        return ""
+    formats = " or ".join(sorted(required_formats(rung, stored)))
+    return f"{gpu.id} cannot run {rung.name} (it would need {formats})"
+
+
+def _allowed(request: PlanRequest) -> list[Quantization]:
+    within = QUALITIES[: QUALITIES.index(request.quality) + 1]
+    makes = can_be_quantized(request.model)
+    return [
+        rung
+        for rung in quantizations()
+        if Quality(rung.quality) in within
+        and (rung.name == NATIVE or (request.assumes_checkpoints if rung.needs_checkpoint else makes))
+    ]
 
 
 def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deepseek_operator.errors import shortened
-from deepseek_operator.planner.alternatives import alternatives, cheaper_below
+from deepseek_operator.planner.alternatives import alternatives, cheaper_below, with_a_checkpoint
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers
 from deepseek_operator.planner.explain import reasons
@@ -77,7 +77,9 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         predicted=best.predicted,
         cost_per_hour_usd=best.cost_per_hour_usd,
         reasons=reasons(request, answer, others, _surest(request, supply, best)),
-        alternatives=alternatives(others, joins, cheaper_below(request, supply, best)),
+        alternatives=alternatives(
+            others, joins, with_a_checkpoint(request, supply, best), cheaper_below(request, supply, best)
+        ),
     )
 
 
@@ -107,5 +109,5 @@ def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], j
         reason=limit.reason,
         message=f"{name} cannot be planned; the nearest attempt fails: {limit.detail}.",
         nearest=" ".join(text for text in (nearest(request, supply), on_host) if text),
-        alternatives=alternatives(found, joins),
+        alternatives=alternatives(found, joins, with_a_checkpoint(request, supply, None)),
     )

@@ -68,6 +68,8 @@ class PlanRequest:
         min_replicas: fewest replicas that run whatever the demand, 1 to ``max_replicas``; a plan has room for them
             and its cost is theirs.
         max_replicas: most replicas that scaling may ask for; limits apply there.
+        assumes_checkpoints: whether ``Auto`` also tries formats that need a quantized checkpoint, as if there were one;
+            a plan for the cluster never does, because only the user can name it.
         engine_release: engine release whose memory law and flags apply.
     """
 
@@ -82,6 +84,7 @@ class PlanRequest:
     max_replicas: int = 1
     quality: Quality = Quality.LOSSLESS
     quantization: str = "Auto"
+    assumes_checkpoints: bool = False
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
     parallelism: PinnedParallelism = field(default_factory=PinnedParallelism)
     max_num_seqs: int | None = None
