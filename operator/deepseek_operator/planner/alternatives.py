@@ -71,8 +71,6 @@ def with_a_checkpoint(request: PlanRequest, supply: Supply, best: Choice | None)
     if other is None or (best is not None and other.ranking_cost >= best.ranking_cost):
         return None
     rung = quantization(other.candidate.rung.name)
-    if not rung.needs_checkpoint:
-        return None
     detail = (
         f"{replicas_text(other)} would fit with a checkpoint of the model in {rung.name}, which precision.checkpoint "
         f"and precision.quantization would have to name: {cost_text(other)}. {published_loss(rung)}"

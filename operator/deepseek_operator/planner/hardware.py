@@ -85,8 +85,8 @@ def rungs(request: PlanRequest, gpu: Gpu) -> tuple[list[Rung], list[str]]:
     """Return the precisions to try on a product, mildest first, and a sentence for each that it cannot run.
 
     ``Auto`` tries the rungs of the allowed quality class that the engine makes while loading. A rung that needs a
-    quantized checkpoint is tried only when the request pins it, because only the user can name that checkpoint, or
-    when ``request.assumes_checkpoints``.
+    quantized checkpoint is tried only when the request pins it, because only the user can name that checkpoint;
+    ``request.assumes_checkpoints`` tries these alone.
     """
     wanted = _allowed(request) if request.quantization == AUTO else [quantization(request.quantization)]
     refused = [(rung, _unavailable(rung, request.model.stored_precision, gpu)) for rung in wanted]
@@ -119,13 +119,11 @@ def _unavailable(rung: Quantization, stored: StoredPrecision, gpu: Gpu) -> str:
 
 def _allowed(request: PlanRequest) -> list[Quantization]:
     within = QUALITIES[: QUALITIES.index(request.quality) + 1]
+    rows = [rung for rung in quantizations() if Quality(rung.quality) in within]
+    if request.assumes_checkpoints:
+        return [rung for rung in rows if rung.needs_checkpoint]
     makes = can_be_quantized(request.model)
-    return [
-        rung
-        for rung in quantizations()
-        if Quality(rung.quality) in within
-        and (rung.name == NATIVE or (request.assumes_checkpoints if rung.needs_checkpoint else makes))
-    ]
+    return [rung for rung in rows if rung.name == NATIVE or (makes and not rung.needs_checkpoint)]
 
 
 def rung_on(rung: Quantization, shape: ModelShape, gpu: Gpu) -> Rung:

@@ -68,8 +68,8 @@ class PlanRequest:
         min_replicas: fewest replicas that run whatever the demand, 1 to ``max_replicas``; a plan has room for them
             and its cost is theirs.
         max_replicas: most replicas that scaling may ask for; limits apply there.
-        assumes_checkpoints: whether ``Auto`` also tries formats that need a quantized checkpoint, as if there were one;
-            a plan for the cluster never does, because only the user can name it.
+        assumes_checkpoints: whether ``Auto`` tries the formats that need a quantized checkpoint, and no others, as if
+            there were one; a plan for the cluster never does, because only the user can name it.
         engine_release: engine release whose memory law and flags apply.
     """
 
