@@ -26,7 +26,7 @@ def test_every_argument_is_a_flag_of_the_release(version: str, expert: bool, tls
             engine_release=version, parallelism=Parallelism(tensor=2, data=4, expert=expert), kv_cache_dtype=kv_cache
         )
         settings = VllmSettings(
-            model="a/b", revision="c", served_name="d", quantization=rung.vllm_name, tls=tls, shutdown_seconds=1
+            model="a/b", revision="c", served_names=("d",), quantization=rung.vllm_name, tls=tls, shutdown_seconds=1
         )
         for argument in planned_args(plan, settings)[1:]:
             name, assigned, value = argument.partition("=")

@@ -17,7 +17,7 @@ from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
-from deepseek_operator.planner.result import Alternative, Plan
+from deepseek_operator.planner.result import Alternative, Compromise, CompromiseKind, Plan
 from spec_table import SMALL, changed
 
 counts = st.integers(0, 2**40)
@@ -56,6 +56,14 @@ memories = st.builds(
     cuda_graph_bytes=counts,
     kv_cache_bytes=amounts,
 )
+compromises = st.builds(
+    Compromise,
+    kind=st.sampled_from(CompromiseKind),
+    asked_model=names,
+    reason=names,
+    change=sentences,
+    message=sentences,
+)
 plans = st.builds(
     Plan,
     model_name=names,
@@ -79,6 +87,7 @@ plans = st.builds(
     cost_per_hour_usd=dollars,
     reasons=st.lists(sentences, max_size=8).map(tuple),
     alternatives=st.lists(alternatives, max_size=6).map(tuple),
+    compromise=st.none() | compromises,
 )
 
 

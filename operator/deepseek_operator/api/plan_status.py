@@ -16,8 +16,10 @@ from deepseek_operator.api.conditions import truncated
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.status import (
     MAX_ALTERNATIVES,
+    MAX_NEAREST_PLANS,
     MAX_REASONS,
     AlternativeStatus,
+    CompromiseStatus,
     MemoryStatus,
     ParallelismStatus,
     PlanStatus,
@@ -26,7 +28,7 @@ from deepseek_operator.api.status import (
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
-from deepseek_operator.planner.result import Alternative, Infeasible, Plan
+from deepseek_operator.planner.result import Alternative, Compromise, Infeasible, NearestPlan, Plan
 
 JsonObject = dict[str, Any]
 
@@ -60,6 +62,7 @@ def plan_status(plan: Plan) -> JsonObject:
         **_cost(plan.cost_per_million_tokens_usd, "costPerMillionTokensUsd"),
         "reasons": [truncated(reason) for reason in plan.reasons[:MAX_REASONS]],
         "alternatives": [_alternative(each) for each in plan.alternatives[:MAX_ALTERNATIVES]],
+        **({} if plan.compromise is None else {"compromise": _compromise(plan.compromise)}),
     }
 
 
@@ -70,6 +73,7 @@ def infeasible_status(infeasible: Infeasible) -> JsonObject:
         "message": truncated(infeasible.message),
         "nearest": truncated(infeasible.nearest),
         "alternatives": [_alternative(each) for each in infeasible.alternatives[:MAX_ALTERNATIVES]],
+        "nearestPlans": [_nearest_plan(each) for each in infeasible.nearest_plans[:MAX_NEAREST_PLANS]],
     }
 
 
@@ -123,6 +127,7 @@ def _plan(read: PlanStatus) -> Plan:
         cost_per_hour_usd=_cost_read(read.cost_per_hour_usd),
         reasons=read.reasons,
         alternatives=tuple(_alternative_read(each) for each in read.alternatives),
+        compromise=None if read.compromise is None else _compromise_read(read.compromise),
     )
 
 
@@ -180,6 +185,31 @@ def _prediction_read(read: PredictionStatus) -> Prediction:
         source=read.source,
         error_percent=read.error_percent,
     )
+
+
+def _compromise(compromise: Compromise) -> JsonObject:
+    return {
+        "kind": compromise.kind.value,
+        "askedModel": compromise.asked_model,
+        "reason": compromise.reason,
+        "change": truncated(compromise.change),
+        "message": truncated(compromise.message),
+    }
+
+
+def _compromise_read(read: CompromiseStatus) -> Compromise:
+    return Compromise(
+        kind=read.kind, asked_model=read.asked_model, reason=read.reason, change=read.change, message=read.message
+    )
+
+
+def _nearest_plan(nearest: NearestPlan) -> JsonObject:
+    return {
+        "axis": nearest.axis.value,
+        "change": truncated(nearest.change),
+        "plan": truncated(nearest.plan),
+        **_cost(nearest.cost_per_hour_usd),
+    }
 
 
 def _alternative(alternative: Alternative) -> JsonObject:

@@ -132,7 +132,7 @@ class FallbackSpec(ApiModel):
     when: FallbackTrigger = Field(
         default=FallbackTrigger.INFEASIBLE,
         description="Infeasible: when no plan exists for the asked model. "
-        "Schedule: inside a window of scaling.schedules.",
+        "Schedule: inside a window of scaling.schedules; refused by this version.",
     )
     schedule: DnsLabel | None = Field(default=None, description="Name of that window.")
 

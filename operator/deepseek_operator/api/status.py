@@ -14,11 +14,13 @@ from pydantic.alias_generators import to_camel
 
 from deepseek_operator.api.base import ApiModel, list_map
 from deepseek_operator.performance.prediction import PredictionSource
+from deepseek_operator.planner.result import CompromiseKind
 
 MAX_MESSAGE_CHARACTERS = 1024
 MAX_REASONS = 8
 MAX_ALTERNATIVES = 6
 MAX_DECISIONS = 5
+MAX_NEAREST_PLANS = 10
 MAX_MEASUREMENTS = 4
 
 Word = Annotated[str, Field(max_length=64)]
@@ -100,6 +102,16 @@ class AlternativeStatus(StatusModel):
     detail: Sentence = Field(description="How it compares, or the limit that excluded it.")
 
 
+class CompromiseStatus(StatusModel):
+    """What a plan gives up, because what was asked has no plan."""
+
+    kind: CompromiseKind = Field(description="Fallback: a model of fallbacks. Nearest: by onInfeasible DeployNearest.")
+    asked_model: Name = Field(description="Model that was asked for.")
+    reason: Word = Field(description="Why it has no plan.")
+    change: Sentence = Field(description="What runs instead.")
+    message: Sentence = Field(description="The limit, what was needed and what there is.")
+
+
 class PlanStatus(StatusModel):
     """How the model is run."""
 
@@ -132,6 +144,18 @@ class PlanStatus(StatusModel):
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
         default=(), description="What else was looked at."
     )
+    compromise: CompromiseStatus | None = Field(
+        default=None, description="What it gives up; absent for a plan of what was asked."
+    )
+
+
+class NearestPlanStatus(StatusModel):
+    """One change that would make a plan possible."""
+
+    axis: Word = Field(description="What changes.")
+    change: Sentence = Field(description="What to write or to buy.")
+    plan: Sentence = Field(description="Plan that this would give.")
+    cost_per_hour_usd: Usd | None = Field(default=None, description="Of all replicas; absent without a price.")
 
 
 class InfeasibleStatus(StatusModel):
@@ -142,6 +166,9 @@ class InfeasibleStatus(StatusModel):
     nearest: Sentence = Field(default="", description="The nearest thing that would work.")
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
         default=(), description="What was tried, per GPU product."
+    )
+    nearest_plans: Annotated[tuple[NearestPlanStatus, ...], Field(max_length=MAX_NEAREST_PLANS)] = Field(
+        default=(), description="One change per axis that would make a plan possible."
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
+from deepseek_operator.api.spec_scaling import FallbackTrigger
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, DeepSeekDeploymentSpec, OnInfeasible
 from deepseek_operator.catalog import engines, gpus, hf_config, models, quantizations
 from deepseek_operator.catalog.shapes import ModelShape
@@ -32,9 +34,15 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
             that cannot be planned, or asks for what this version does not do; the text names the field.
     """
     spec = deployment.spec
-    _refuse_what_is_not_done(spec)
+    _refuse_wrong_fallbacks(spec)
     _refuse_unknown_names(spec)
     _refuse_contradicting_checkpoint(spec)
+    asked = _asked(spec)
+    fallbacks = tuple(replace(asked, model_name=each.model, model=models.shape(each.model)) for each in spec.fallbacks)
+    return replace(asked, fallbacks=fallbacks, deploy_nearest=spec.on_infeasible is OnInfeasible.DEPLOY_NEAREST)
+
+
+def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
     return PlanRequest(
         model_name=spec.model.name,
         model=model_shape(spec.model),
@@ -96,15 +104,27 @@ def _usd(amount: str | None) -> Decimal | None:
     return None if amount is None else Decimal(amount)
 
 
-def _refuse_what_is_not_done(spec: DeepSeekDeploymentSpec) -> None:
-    """Raise for an answer to "infeasible" that nobody would get: nothing else would say that it is not there."""
-    if spec.fallbacks:
-        raise InvalidSpecError("spec.fallbacks", "is not supported by this version; leave it out")
-    if spec.on_infeasible is not OnInfeasible.REPORT:
-        raise InvalidSpecError(
-            "spec.onInfeasible",
-            f"{spec.on_infeasible.value} is not supported by this version; use Report, which says what would work",
-        )
+def _refuse_wrong_fallbacks(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise for the first fallback that could never run."""
+    storage = spec.model.storage
+    for index, fallback in enumerate(spec.fallbacks):
+        field = f"spec.fallbacks[{index}]"
+        if fallback.when is FallbackTrigger.SCHEDULE:
+            raise InvalidSpecError(f"{field}.when", "Schedule is not supported by this version; use Infeasible")
+        if fallback.model == spec.model.name or fallback.model in [each.model for each in spec.fallbacks[:index]]:
+            raise InvalidSpecError(f"{field}.model", "is named before; name a smaller model")
+        try:
+            models.shape(fallback.model)
+        except (CatalogError, UnsupportedModelError) as error:
+            raise InvalidSpecError(f"{field}.model", str(error)) from error
+        if storage is not None and storage.hugging_face is None:
+            raise InvalidSpecError(
+                field, "spec.model.storage mounts the weights of another model; leave it out, or use huggingFace"
+            )
+        if spec.precision.checkpoint:
+            raise InvalidSpecError(
+                field, "spec.precision.checkpoint holds the weights of another model; leave one of them out"
+            )
 
 
 def _refuse_contradicting_checkpoint(spec: DeepSeekDeploymentSpec) -> None:

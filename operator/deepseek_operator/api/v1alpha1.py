@@ -194,7 +194,8 @@ class DeepSeekDeploymentSpec(ApiModel):
     scaling: ScalingSpec = Field(default_factory=ScalingSpec, description="Limits of scaling and who does it.")
     fallbacks: Annotated[tuple[FallbackSpec, ...], Field(max_length=4)] = Field(
         default=(),
-        description="Smaller models, tried in this order. Refused by this version. Default: none.",
+        description="Smaller models, tried in this order when the asked one has no plan. Weights come from the hub. "
+        "Responses carry the name of the model that answers. Default: none.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     memory_pressure: MemoryPressureSpec = Field(
@@ -205,8 +206,8 @@ class DeepSeekDeploymentSpec(ApiModel):
     rollout: RolloutSpec = Field(default_factory=RolloutSpec, description="How a change reaches running replicas.")
     on_infeasible: OnInfeasible = Field(
         default=OnInfeasible.REPORT,
-        description="Report runs nothing and says what would work; DeployNearest runs that and says so, and is refused "
-        "by this version.",
+        description="Report runs nothing and says what would work. DeployNearest runs the nearest plan with a looser "
+        "service level, fewer requests or a shorter context, and says so; limits, quality and pins are kept.",
     )
     apply: Apply = Field(default=Apply.AUTO, description="Manual: a plan runs only after approvedPlan names its hash.")
     approved_plan: Annotated[str, Field(max_length=64, pattern=r"^([0-9a-f]{8,64})?$")] = Field(

@@ -19,9 +19,14 @@ def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
     alike = [
         each
         for each in inventory.measurements
-        if (each.model_name, each.variant) == (deployment.spec.model.name, variant)
+        if each.model_name in planned_models(deployment) and each.variant == variant
     ]
     return supply(inventory, hardware.node_selector, _tolerations(deployment), hardware.spot, alike)
+
+
+def planned_models(deployment: DeepSeekDeployment) -> tuple[str, ...]:
+    """Return the models that may run for the deployment: the asked one, then its fallbacks."""
+    return (deployment.spec.model.name, *(each.model for each in deployment.spec.fallbacks))
 
 
 def room_for(deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, replicas: int) -> FitsNow:

@@ -35,6 +35,8 @@ def plan(
     inventory = read_inventory(cluster, kubeconfig)
     answers = [(each.metadata.name, answer(each, inventory, usd_per_hour)) for each in deployments]
     for each, (name, found) in zip(deployments, answers, strict=True):
+        if not isinstance(found, Infeasible) and found.compromise is not None:
+            typer.echo(f"{name}: not what was asked: {found.reasons[0]}", err=True)
         if not isinstance(found, Infeasible) and (why_not := is_runnable(found, each)):
             typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
     if output is OutputFormat.TABLE:

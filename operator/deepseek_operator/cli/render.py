@@ -39,6 +39,8 @@ def render(
             typer.echo(f"{deployment.metadata.name}: {found.message}", err=True)
             refused = True
             continue
+        if found.compromise is not None:
+            typer.echo(f"{deployment.metadata.name}: not what was asked: {found.reasons[0]}", err=True)
         if why_not := is_runnable(found, deployment):
             typer.echo(f"{deployment.metadata.name}: no pods are rendered: {why_not}", err=True)
             refused = True

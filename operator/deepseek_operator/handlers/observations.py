@@ -8,8 +8,9 @@ from __future__ import annotations
 from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.errors import shortened
 from deepseek_operator.handlers.situation import Situation, Workload
-from deepseek_operator.planner.result import Infeasible, Plan
+from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
 from deepseek_operator.scaling.decision import ReplicaReason
 
 STUCK_REASONS = frozenset(
@@ -60,6 +61,8 @@ def _planned(situation: Situation) -> Observation:
         return observation(True, "PlanProposed", f"{summary(kept)} stays; the planner would now choose {proposal}")
     if kept is None:
         return observation(False, "NotPlanned", "the object has not been planned yet")
+    if kept.compromise is not None:
+        return observation(True, f"{kept.compromise.kind.value}Planned", _compromise(kept, kept.compromise))
     return observation(True, "Planned", summary(kept))
 
 
@@ -204,7 +207,15 @@ def summary(plan: Plan) -> str:
     """Return a plan in a few words, such as ``1 x (4 x h100-sxm5-80gb, TP4, Native)``."""
     nodes = f" over {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else ""
     each = f"{plan.gpus_per_replica} x {plan.gpu}{nodes}, {plan.parallelism}, {plan.quantization}"
+    if plan.compromise is not None and plan.compromise.kind is CompromiseKind.FALLBACK:
+        each = f"{shortened(plan.model_name)} on {each}"
     return each if plan.replicas == 1 else f"{plan.replicas} replicas of {each}"
+
+
+def _compromise(plan: Plan, compromise: Compromise) -> str:
+    """Return what runs, and first why it is not what was asked."""
+    asked = f"{shortened(compromise.asked_model)} has no plan ({compromise.reason})"
+    return f"{asked}, so {compromise.change}: {summary(plan)}; {compromise.message}"
 
 
 def refusal(infeasible: Infeasible) -> str:

@@ -17,7 +17,7 @@ from deepseek_operator.api.v1alpha1 import KIND, DeepSeekDeployment
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.capacity.inventory import Inventory
-from deepseek_operator.capacity.workload import room_for, supply_for
+from deepseek_operator.capacity.workload import planned_models, room_for, supply_for
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
@@ -327,7 +327,7 @@ class Reconciler:
         if self._supplies[0] is not inventory:
             self._supplies = (inventory, {})
         hardware = deployment.spec.hardware
-        alike = (deployment.spec.model.name, engine_variant(deployment)) if inventory.measurements else ()
+        alike = (planned_models(deployment), engine_variant(deployment)) if inventory.measurements else ()
         key = repr((sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot, alike))
         known = self._supplies[1]
         if key not in known:

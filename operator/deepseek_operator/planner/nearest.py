@@ -1,51 +1,99 @@
-"""When nothing fits: the nearest change of the request or of the supply that would."""
+"""When nothing fits: the nearest change of the request or of the supply that would, along each axis.
+
+The work is bounded: an axis that cannot help is left after one search, and the others are searched by halving.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.gpus import gpus as catalogue
+from deepseek_operator.catalog.models import shape
+from deepseek_operator.memory.weights import parameter_counts
 from deepseek_operator.planner.choose import answers
 from deepseek_operator.planner.explain import cost_text, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
-from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Supply
+from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply, Workload
+from deepseek_operator.planner.result import InfeasibleReason, NearestAxis, NearestPlan
 from deepseek_operator.planner.topology import is_geforce
 from deepseek_operator.units import format_usd
 
 MOST_NODES_ADDED = 8
 MOST_SUGGESTIONS = 2
+"""Suggestions in the sentence; the list has all that were found."""
+
+MOST_MODELS_TRIED = 3
+SMALLER_MODELS = (
+    "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+)
+"""Largest first. Source: model card of deepseek-ai/DeepSeek-R1, "DeepSeek-R1-Distill Models"."""
+
+LOOSER_FACTORS = (2, 4, 8, 16)
+"""By how much a service level is loosened, in this order, before it is left out."""
+
+ANY_FACTOR = 1_000_000
+"""By how much a service level is loosened so that it limits nothing but waiting that grows without bound."""
+
 _NODE_SIZE = 8
 
 
-def nearest(request: PlanRequest, supply: Supply) -> str:
-    """Return at most two changes that would make the request feasible, as one sentence; empty when none is found.
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """A nearest plan with the question that has it as its answer.
 
-    Each was planned in full, so it works if it is made. Tried in order: limits of GPUs and money, other products of the
-    supply, more nodes of the same product, a milder demand on quality, a shorter context, fewer requests at once, a
-    looser service level, and nodes of another product.
+    Args:
+        request: what to ask; the supply is the same unless the axis is more or other GPUs to buy.
     """
-    found: list[str] = []
-    for suggestion in _suggestions(request, supply):
-        found.append(suggestion)
-        if len(found) == MOST_SUGGESTIONS:
-            break
+
+    nearest: NearestPlan
+    request: PlanRequest
+
+
+def nearest_plans(request: PlanRequest, supply: Supply, reason: InfeasibleReason) -> tuple[NearestPlan, ...]:
+    """Return changes that would each make the request feasible, at most one per axis, the most likely to help first.
+
+    Each was planned in full, so it works if it is made. Axes that cannot help against ``reason`` are not tried: a
+    broken limit of money asks for no more nodes, and no service level makes memory.
+    """
+    searches: list[Callable[[PlanRequest, Supply], Iterator[Suggestion]]] = [_without_pins]
+    over_budget = reason is InfeasibleReason.BUDGET_EXCEEDED
+    too_slow = reason in {InfeasibleReason.SLA_UNREACHABLE, InfeasibleReason.BUDGET_EXCEEDED}
+    searches += [_without_limits, _other_products]
+    if not over_budget:
+        searches.append(_more_nodes)
+    searches += [_other_quality, _shorter_context, _fewer_requests]
+    if too_slow:
+        searches.append(_looser_service_level)
+    found = [suggestion.nearest for search in searches for suggestion in search(request, supply)]
+    if len(found) < MOST_SUGGESTIONS and not over_budget:
+        found += [suggestion.nearest for suggestion in _product_to_buy(request, supply)]
+    return (*found, *(suggestion.nearest for suggestion in _smaller_model(request, supply)))
+
+
+def within_reach(request: PlanRequest, supply: Supply) -> Suggestion | None:
+    """Return the nearest plan that gives up service but no limit of the owner; None when there is none.
+
+    Given up is the first that is enough of: the service level, the requests at once, the context. Never given up are
+    GPUs, money, quality, the model and what is pinned.
+    """
+    for search in (_looser_service_level, _fewer_requests, _shorter_context):
+        for suggestion in search(request, supply):
+            return suggestion
+    return None
+
+
+def nearest_sentence(found: tuple[NearestPlan, ...]) -> str:
+    """Return the first two suggestions as one sentence; empty without any."""
     if not found:
         return ""
-    text = "; or ".join(found)
+    text = "; or ".join(f"{each.change}: {each.plan}" for each in found[:MOST_SUGGESTIONS])
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _suggestions(request: PlanRequest, supply: Supply) -> Iterator[str]:
-    yield from _without_pins(request, supply)
-    yield from _without_limits(request, supply)
-    yield from _other_products(request, supply)
-    yield from _more_nodes(request, supply)
-    yield from _other_quality(request, supply)
-    yield from _smaller_demand(request, supply)
-    yield from _looser_service_level(request, supply)
-    yield from _product_to_buy(request)
 
 
 def _best(request: PlanRequest, supply: Supply) -> Choice | None:
@@ -53,8 +101,15 @@ def _best(request: PlanRequest, supply: Supply) -> Choice | None:
     return found[0].best if found else None
 
 
-def _without_pins(request: PlanRequest, supply: Supply) -> Iterator[str]:
-    """Leave to the planner, one after another, what the request pins."""
+def _suggestion(axis: NearestAxis, change: str, request: PlanRequest, best: Choice, plan: str = "") -> Suggestion:
+    found = NearestPlan(
+        axis=axis, change=change, plan=plan or replicas_text(best), cost_per_hour_usd=best.cost_per_hour_usd
+    )
+    return Suggestion(nearest=found, request=request)
+
+
+def _without_pins(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Leave to the planner one of the things that the request pins."""
     freed = {
         "the parallelism": replace(request, parallelism=PinnedParallelism()),
         "the quantization": replace(request, quantization=AUTO),
@@ -63,13 +118,15 @@ def _without_pins(request: PlanRequest, supply: Supply) -> Iterator[str]:
     }
     for what, free in freed.items():
         if free != request and (best := _best(free, supply)) is not None:
-            yield f"leave {what} to the planner: {replicas_text(best)}"
+            yield _suggestion(NearestAxis.PIN, f"leave {what} to the planner", free, best)
+            return
 
 
-def _without_limits(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _without_limits(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     if request.max_gpus_total is None and request.max_cost_per_hour_usd is None:
         return
-    best = _best(replace(request, max_gpus_total=None, max_cost_per_hour_usd=None), supply)
+    free = replace(request, max_gpus_total=None, max_cost_per_hour_usd=None)
+    best = _best(free, supply)
     if best is None:
         return
     gpus = best.candidate.split.world_size * request.max_replicas
@@ -82,30 +139,39 @@ def _without_limits(request: PlanRequest, supply: Supply) -> Iterator[str]:
             changes.append(f"maxCostPerHourUsd to {format_usd(price * gpus)}")
     if changes:
         fewer = " or lower maxReplicas" if request.max_replicas > 1 else ""
-        yield f"raise {' and '.join(changes)}{fewer} for {replicas_text(best)}"
+        yield _suggestion(NearestAxis.LIMIT, f"raise {' and '.join(changes)}{fewer}", free, best)
 
 
-def _other_products(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _other_products(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     named_only = tuple(sorted({pool.gpu.id for pool in supply.pools}))
     if set(named_only) <= set(request.gpus):
         return
     allowed = replace(request, gpus=()) if request.gpus else replace(request, gpus=named_only)
     best = _best(allowed, supply)
     if best is not None:
-        yield f"allow {best.candidate.pool.gpu.id} in hardware.gpus: {replicas_text(best)}"
+        yield _suggestion(NearestAxis.PRODUCT, f"allow {best.candidate.pool.gpu.id} in hardware.gpus", allowed, best)
 
 
-def _more_nodes(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _more_nodes(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Add equal nodes of a product that is there already; the fewest nodes over all products win, then the cheapest."""
     pools = [pool for pool in supply.pools if pool.largest_node and (not request.gpus or pool.gpu.id in request.gpus)]
-    for added in range(1, MOST_NODES_ADDED + 1):
+    low, enough, winner = 1, MOST_NODES_ADDED + 1, None
+    added = MOST_NODES_ADDED
+    while low < enough:
         wider = [(pool, _widened(pool, added)) for pool in pools]
         choices = [(best, pool) for pool, wide in wider if (best := _best(request, Supply(pools=(wide,)))) is not None]
         if choices:
-            best, pool = min(choices, key=lambda pair: pair[0].rank)
-            nodes = f"{added} node{'s' if added > 1 else ''} of {pool.largest_node} x {pool.gpu.id}"
-            yield f"add {nodes}: {_spread(best)}"
+            enough, winner = added, min(choices, key=lambda pair: pair[0].rank)
+            pools = [pool for _, pool in choices]  # more nodes never serve less, so the others need more
+        elif winner is None:
             return
+        else:
+            low = added + 1
+        added = (low + enough) // 2
+    if winner is not None:
+        best, pool = winner
+        nodes = f"{enough} node{'s' if enough > 1 else ''} of {pool.largest_node} x {pool.gpu.id}"
+        yield _suggestion(NearestAxis.NODES, f"add {nodes}", request, best, _spread(best))
 
 
 def _widened(pool: GpuPool, added: int) -> GpuPool:
@@ -122,59 +188,128 @@ def _spread(best: Choice) -> str:
     return f"{candidate.nodes} nodes of {each} x {candidate.pool.gpu.id} then hold one replica ({candidate.split})"
 
 
-def _other_quality(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _other_quality(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     for quality in QUALITIES[QUALITIES.index(request.quality) + 1 :]:
-        best = _best(replace(request, quality=quality), supply)
+        lower = replace(request, quality=quality)
+        best = _best(lower, supply)
         if best is not None:
-            yield f"allow quality {quality.value}: {replicas_text(best)}"
+            yield _suggestion(NearestAxis.QUALITY, f"allow quality {quality.value}", lower, best)
             return
 
 
-def _smaller_demand(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _shorter_context(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Halve the context until it is enough, no further than one request needs."""
     workload = request.workload
     shortest = workload.input_tokens + workload.output_tokens
-    context = workload.max_context_tokens // 2
-    while context >= shortest:
-        if _best(replace(request, workload=replace(workload, max_context_tokens=context)), supply) is not None:
-            yield f"shorten maxContextTokens to {context:,} tokens"
-            break
-        context //= 2
-    requests = (workload.concurrency or 1) // 2
-    while requests >= 1:
-        if _best(replace(request, workload=replace(workload, concurrency=requests)), supply) is not None:
-            yield f"ask for {requests} concurrent request{'s' if requests > 1 else ''}"
-            return
-        requests //= 2
+    lengths = _halves(workload.max_context_tokens, shortest)
+    found = _first(request, supply, [replace(workload, max_context_tokens=length) for length in lengths])
+    if found is not None:
+        shorter, best = found
+        tokens = shorter.workload.max_context_tokens
+        yield _suggestion(NearestAxis.CONTEXT, f"shorten maxContextTokens to {tokens:,} tokens", shorter, best)
 
 
-def _looser_service_level(request: PlanRequest, supply: Supply) -> Iterator[str]:
+def _fewer_requests(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Halve the concurrency until it is enough."""
+    workload = request.workload
+    if workload.concurrency is None:
+        return
+    counts = _halves(workload.concurrency, 1)
+    found = _first(request, supply, [replace(workload, concurrency=count) for count in counts])
+    if found is not None:
+        fewer, best = found
+        count = fewer.workload.concurrency or 1
+        plural = "s" if count > 1 else ""
+        yield _suggestion(NearestAxis.CONCURRENCY, f"ask for {count} concurrent request{plural}", fewer, best)
+
+
+def _halves(most: int, least: int) -> list[int]:
+    """Return the halves of a number down to a least value, largest first.
+
+    >>> _halves(32, 5), _halves(4, 4)
+    ([16, 8], [])
+    """
+    found = []
+    while (most := most // 2) >= least:
+        found.append(most)
+    return found
+
+
+def _first(request: PlanRequest, supply: Supply, workloads: list[Workload]) -> tuple[PlanRequest, Choice] | None:
+    """Return the first workload that can be served; nothing is searched when even the last, the smallest, cannot."""
+    questions = [replace(request, workload=workload) for workload in workloads]
+    if not questions:
+        return None
+    smallest = _best(questions[-1], supply)
+    if smallest is None:
+        return None
+    for question in questions[:-1]:
+        if (best := _best(question, supply)) is not None:
+            return question, best
+    return questions[-1], smallest
+
+
+def _looser_service_level(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Name the service level that the fastest fitting plan is predicted to reach."""
     sla = request.sla
-    if sla is None:
+    if sla is None or (unlimited := _best(replace(request, sla=_times(sla, ANY_FACTOR)), supply)) is None:
         return
-    for factor in (2, 4, 8, 16):
-        loose = replace(
-            sla,
-            ttft_milliseconds=sla.ttft_milliseconds * factor,
-            tpot_milliseconds=sla.tpot_milliseconds * factor,
-        )
-        best = _best(replace(request, sla=loose), supply)
-        if best is not None and best.percentiles is not None:
-            at = best.percentiles
-            yield (
-                f"allow TTFT {at.ttft_milliseconds:,} ms and TPOT {at.tpot_milliseconds:,} ms at p{at.percentile}: "
-                f"{replicas_text(best)}"
-            )
-            return
+    for factor in LOOSER_FACTORS:
+        loose = replace(request, sla=_times(sla, factor))
+        best = _best(loose, supply)
+        if best is not None:
+            break
+    else:
+        best = unlimited
+    if best.percentiles is None:
+        return
+    reached = replace(
+        sla,
+        ttft_milliseconds=max(best.percentiles.ttft_milliseconds, sla.ttft_milliseconds),
+        tpot_milliseconds=max(best.percentiles.tpot_milliseconds, sla.tpot_milliseconds),
+    )
+    change = (
+        f"allow TTFT {reached.ttft_milliseconds:,} ms and TPOT {reached.tpot_milliseconds:,} ms at "
+        f"p{reached.percentile}"
+    )
+    yield _suggestion(NearestAxis.SERVICE_LEVEL, change, replace(request, sla=reached), best)
 
 
-def _product_to_buy(request: PlanRequest) -> Iterator[str]:
-    """Name the cheapest priced product of the catalogue of which one node of eight would do."""
+def _times(sla: Sla, factor: int) -> Sla:
+    return replace(
+        sla, ttft_milliseconds=sla.ttft_milliseconds * factor, tpot_milliseconds=sla.tpot_milliseconds * factor
+    )
+
+
+def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Name the cheapest priced product of which one node of eight would do, at the prices of the supply."""
+    known = {pool.gpu.id: pool.gpu for pool in supply.pools}
     pools = tuple(
-        GpuPool(gpu=gpu, usable_memory_bytes=gpu.usable_memory_bytes, nodes_by_gpu_count=((_NODE_SIZE, 1),))
+        GpuPool(
+            gpu=known.get(gpu.id, gpu),
+            usable_memory_bytes=gpu.usable_memory_bytes,
+            nodes_by_gpu_count=((_NODE_SIZE, 1),),
+        )
         for gpu in catalogue()
         if gpu.usable_memory_bytes and gpu.price_per_hour_usd is not None and not is_geforce(gpu)
     )
-    best = _best(replace(request, gpus=()), Supply(pools=pools))
+    anywhere = replace(request, gpus=())
+    best = _best(anywhere, Supply(pools=pools))
     if best is not None:
-        yield f"add a node of {_NODE_SIZE} x {best.candidate.pool.gpu.id}: {replicas_text(best)}, {cost_text(best)}"
+        change = f"add a node of {_NODE_SIZE} x {best.candidate.pool.gpu.id}"
+        plan = f"{replicas_text(best)}, {cost_text(best)}"
+        yield _suggestion(NearestAxis.NEW_PRODUCT, change, anywhere, best, plan)
+
+
+def _smaller_model(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Name the largest distilled model, smaller than the asked one, that can be served; its answers are another's."""
+    asked = sum(parameter_counts(request.model).values())
+    smaller = [name for name in SMALLER_MODELS if sum(parameter_counts(shape(name)).values()) < asked]
+    for name in smaller[:MOST_MODELS_TRIED]:
+        other = replace(request, model_name=name, model=shape(name), fallbacks=())
+        if other.workload.max_context_tokens > other.model.max_position_embeddings:
+            continue
+        best = _best(other, supply.measured_for(name))
+        if best is not None:
+            yield _suggestion(NearestAxis.MODEL, f"list {name} in fallbacks", other, best)
+            return

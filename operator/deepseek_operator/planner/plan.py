@@ -8,12 +8,12 @@ from deepseek_operator.errors import shortened
 from deepseek_operator.planner.alternatives import alternatives, cheaper_below, with_a_checkpoint
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers
-from deepseek_operator.planner.explain import reasons
+from deepseek_operator.planner.explain import MOST_REASONS, reasons
 from deepseek_operator.planner.feasibility import Choice
-from deepseek_operator.planner.nearest import nearest
+from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
 from deepseek_operator.planner.offload_answer import host_memory_sentences
 from deepseek_operator.planner.request import PlanRequest, Supply
-from deepseek_operator.planner.result import Infeasible, InfeasibleReason, Plan
+from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason, Plan
 
 
 def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
@@ -25,6 +25,9 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
     prediction. The cheapest wins, then fewest GPUs, mildest quantization, what is sure at the upper end of the
     prediction's band, simplest split. Deterministic: equal arguments give equal answers.
 
+    When what is asked has no plan, the first of ``request.fallbacks`` that has one is planned instead; when none has
+    and ``request.deploy_nearest`` is set, the nearest plan that gives up service. Either says so in ``compromise``.
+
     Args:
         request: one question; what it pins is obeyed or refused by name.
         supply: schedulable physical GPUs, whether or not they are free.
@@ -34,6 +37,15 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
         UnknownEngineReleaseError: the engine release is not in the catalogue.
         UnsupportedModelError: the model has an attention that memory cannot be computed for.
     """
+    answer = _asked(request, supply.measured_for(request.model_name))
+    if isinstance(answer, Plan):
+        return answer
+    instead = _fallback(request, supply, answer) or _nearest_plan(request, supply, answer)
+    return instead or _with_nearest(request, supply.measured_for(request.model_name), answer)
+
+
+def _asked(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
+    """Return the answer to the question itself; a refusal does not say yet what would be near."""
     longest = request.model.max_position_embeddings
     if request.workload.max_context_tokens > longest:
         return Infeasible(
@@ -49,6 +61,46 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
     if found and found[0].best is not None:
         return _plan(request, supply, found, joins)
     return _infeasible(request, supply, found, joins)
+
+
+def _fallback(request: PlanRequest, supply: Supply, refused: Infeasible) -> Plan | None:
+    """Return the plan of the first smaller model that has one."""
+    for other in request.fallbacks:
+        answer = _asked(other, supply.measured_for(other.model_name))
+        if isinstance(answer, Plan):
+            change = f"{shortened(other.model_name)} of fallbacks runs in its place"
+            return _compromised(answer, CompromiseKind.FALLBACK, request, refused, change)
+    return None
+
+
+def _nearest_plan(request: PlanRequest, supply: Supply, refused: Infeasible) -> Plan | None:
+    """Return the nearest plan that gives up service, where the owner takes one."""
+    if not request.deploy_nearest or refused.reason is InfeasibleReason.CONTEXT_TOO_LONG:
+        return None
+    measured = supply.measured_for(request.model_name)
+    found = within_reach(request, measured)
+    answer = None if found is None else _asked(found.request, measured)
+    if found is None or not isinstance(answer, Plan):
+        return None
+    change = f"the nearest plan runs (onInfeasible), as if asked to {found.nearest.change}"
+    return _compromised(answer, CompromiseKind.NEAREST, request, refused, change)
+
+
+def _compromised(plan: Plan, kind: CompromiseKind, request: PlanRequest, refused: Infeasible, change: str) -> Plan:
+    compromise = Compromise(
+        kind=kind, asked_model=request.model_name, reason=refused.reason.value, change=change, message=refused.message
+    )
+    said = f"{refused.message.rstrip('.')} ({refused.reason.value}); so {change}."
+    return replace(plan, compromise=compromise, reasons=(said, *plan.reasons)[:MOST_REASONS])
+
+
+def _with_nearest(request: PlanRequest, supply: Supply, refused: Infeasible) -> Infeasible:
+    """Add what would be feasible."""
+    if refused.reason is InfeasibleReason.CONTEXT_TOO_LONG:
+        return refused
+    found = nearest_plans(request, supply, refused.reason)
+    sentences = (nearest_sentence(found), refused.nearest)
+    return replace(refused, nearest=" ".join(text for text in sentences if text), nearest_plans=found)
 
 
 def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: frozenset[str]) -> Plan:
@@ -101,13 +153,13 @@ def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], j
         return Infeasible(
             reason=InfeasibleReason.NO_SUCH_GPU,
             message=f"{name} cannot be planned: the supply has {asked} (it has: {there}){left_out}.",
-            nearest=nearest(request, supply),
+            nearest="",
         )
     short_of_memory = limit.reason is InfeasibleReason.MEMORY_INSUFFICIENT
     on_host = host_memory_sentences(request, found[0].pool) if short_of_memory else ""
     return Infeasible(
         reason=limit.reason,
         message=f"{name} cannot be planned; the nearest attempt fails: {limit.detail}.",
-        nearest=" ".join(text for text in (nearest(request, supply), on_host) if text),
+        nearest=on_host,
         alternatives=alternatives(found, joins, with_a_checkpoint(request, supply, None)),
     )

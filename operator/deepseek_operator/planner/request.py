@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -71,6 +71,8 @@ class PlanRequest:
         assumes_checkpoints: whether ``Auto`` tries the formats that need a quantized checkpoint, and no others, as if
             there were one; a plan for the cluster never does, because only the user can name it.
         engine_release: engine release whose memory law and flags apply.
+        fallbacks: questions about smaller models, one of which is answered when this one has no plan; tried in order.
+        deploy_nearest: whether a plan that gives up service is taken when nothing else is feasible.
     """
 
     model_name: str
@@ -91,6 +93,8 @@ class PlanRequest:
     max_num_batched_tokens: int | None = None
     gpu_memory_utilization_percent: int | None = None
     engine_release: str = "0.32.0"
+    fallbacks: tuple[PlanRequest, ...] = ()
+    deploy_nearest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,3 +137,13 @@ class Supply:
 
     pools: tuple[GpuPool, ...]
     excluded: str = ""
+
+    def measured_for(self, model_name: str) -> Supply:
+        """Return the supply with the measurements of one model only, because another's say nothing of it."""
+        if all(each.model_name == model_name for pool in self.pools for each in pool.measurements):
+            return self
+        pools = tuple(
+            replace(pool, measurements=tuple(each for each in pool.measurements if each.model_name == model_name))
+            for pool in self.pools
+        )
+        return replace(self, pools=pools)

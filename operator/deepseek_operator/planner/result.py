@@ -25,6 +25,64 @@ class InfeasibleReason(StrEnum):
     QUANTIZATION_UNAVAILABLE = "QuantizationUnavailable"
 
 
+class NearestAxis(StrEnum):
+    """What would have to change for a plan to exist."""
+
+    PIN = "Pin"
+    LIMIT = "Limit"
+    PRODUCT = "OtherGpu"
+    NODES = "MoreGpus"
+    NEW_PRODUCT = "NewGpu"
+    QUALITY = "Quality"
+    CONTEXT = "Context"
+    CONCURRENCY = "Concurrency"
+    SERVICE_LEVEL = "ServiceLevel"
+    MODEL = "SmallerModel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestPlan:
+    """One change that would make a refused request feasible.
+
+    Args:
+        axis: what changes.
+        change: what to write or to buy, in words of the spec's fields.
+        plan: the plan that this would give, in a few words.
+        cost_per_hour_usd: of all its replicas; None when the GPU has no price.
+    """
+
+    axis: NearestAxis
+    change: str
+    plan: str
+    cost_per_hour_usd: Decimal | None
+
+
+class CompromiseKind(StrEnum):
+    """What runs in place of what was asked."""
+
+    FALLBACK = "Fallback"
+    NEAREST = "Nearest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compromise:
+    """What a plan gives up, because what was asked has no plan and its owner allowed this instead.
+
+    Args:
+        kind: a smaller model of ``fallbacks``, or the nearest plan.
+        asked_model: model that was asked for.
+        reason: why it has no plan, as `InfeasibleReason` names it (a text, so that a plan of a newer version is read).
+        change: what the plan does instead, in words of the spec's fields.
+        message: the refusal of what was asked, as a sentence.
+    """
+
+    kind: CompromiseKind
+    asked_model: str
+    reason: str
+    change: str
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
     """Another hardware or quantization, with its cost or the limit that excluded it.
@@ -60,6 +118,7 @@ class Plan:
         cost_per_hour_usd: of all replicas; None when the GPU has no price.
         reasons: at most 8 sentences.
         alternatives: at most 6.
+        compromise: what it gives up; None for a plan of what was asked.
     """
 
     model_name: str
@@ -83,6 +142,7 @@ class Plan:
     cost_per_hour_usd: Decimal | None
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
+    compromise: Compromise | None = None
 
     @property
     def cost_per_million_tokens_usd(self) -> Decimal | None:
@@ -103,9 +163,11 @@ class Infeasible:
         message: one sentence with the limit, what was needed and what there is.
         nearest: the nearest thing that would work, as a sentence; empty when nothing is known to.
         alternatives: what was tried, per GPU product, at most 6.
+        nearest_plans: one change per axis that would make it feasible, the most likely to help first.
     """
 
     reason: InfeasibleReason
     message: str
     nearest: str
     alternatives: tuple[Alternative, ...] = ()
+    nearest_plans: tuple[NearestPlan, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deepseek_operator.api.served_model import served_model, served_names
 from deepseek_operator.api.spec_engine import EngineSpec, EnvVar
 from deepseek_operator.api.spec_hardware import HardwareSpec
 from deepseek_operator.api.to_request import model_shape
@@ -58,8 +59,9 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
         InvalidSpecError: an argument or a variable of the user contradicts the plan.
     """
     spec, owner, planned_gpu = deployment.spec, deployment.metadata.name, gpu(plan.gpu)
-    source = model_source(owner, spec.model, spec.precision.checkpoint)
-    memory = node_memory(model_shape(spec.model), plan)
+    model = served_model(spec, plan)
+    source = model_source(owner, model, spec.precision.checkpoint)
+    memory = node_memory(model_shape(model), plan)
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -105,7 +107,7 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
     settings = vllm.VllmSettings(
         model=source.model,
         revision=source.revision,
-        served_name=deployment.spec.model.served_name or deployment.spec.model.name,
+        served_names=served_names(deployment.spec, plan),
         quantization=quantization(plan.quantization).vllm_name,
         tls=tls,
         shutdown_seconds=engine.shutdown_seconds,

@@ -26,7 +26,7 @@ class VllmSettings:
     Args:
         model: repository or directory of the weights.
         revision: revision of the repository; empty for its main branch and for directories.
-        served_name: name of the model in requests.
+        served_names: names of the model in requests, 1 or more; responses carry the first.
         quantization: value of ``--quantization``; empty runs the checkpoint as stored.
         tls: whether a TLS Secret is mounted at ``TLS_PATH``.
         shutdown_seconds: how long requests in flight may take after a stop, 0 or more.
@@ -35,7 +35,7 @@ class VllmSettings:
 
     model: str
     revision: str = ""
-    served_name: str
+    served_names: tuple[str, ...]
     quantization: str = ""
     tls: bool = False
     shutdown_seconds: int
@@ -46,11 +46,10 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
     """Return the arguments of ``vllm serve`` that the plan and the spec decide, the model first.
 
     Each is one word (``--flag=value``), so that a list in a manifest reads line by line and a value is never taken
-    for a flag.
+    for a flag; only several served names follow their flag as words.
     """
     split = plan.parallelism
     values: list[tuple[str, object]] = [
-        ("--served-model-name", settings.served_name),
         ("--revision", settings.revision or None),
         ("--port", ENGINE_PORT),
         ("--tensor-parallel-size", split.tensor),
@@ -68,7 +67,12 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
         ("--ssl-keyfile", f"{TLS_PATH}/tls.key" if settings.tls else None),
     ]
     words = [flag if value is True else f"{flag}={value}" for flag, value in values if value is not None]
-    return [settings.model, *words]
+    return [settings.model, *_served(settings.served_names), *words]
+
+
+def _served(names: tuple[str, ...]) -> list[str]:
+    """Return the served names; several are words of their own, because the parser takes one after an equals sign."""
+    return [f"--served-model-name={names[0]}"] if len(names) == 1 else ["--served-model-name", *names]
 
 
 def literal(argument: str) -> str:

@@ -13,7 +13,14 @@ from deepseek_operator.api.parse import parse
 from deepseek_operator.api.plan_status import infeasible_status, plan_from_status, plan_status, summary_status
 from deepseek_operator.api.status import InfeasibleStatus, PlanStatus, StatusModel, SummaryStatus
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.planner.result import Infeasible, InfeasibleReason
+from deepseek_operator.planner.result import (
+    Compromise,
+    CompromiseKind,
+    Infeasible,
+    InfeasibleReason,
+    NearestAxis,
+    NearestPlan,
+)
 from model_factories import make_plan
 from spec_table import REMOVE, Changes, changed
 
@@ -72,6 +79,15 @@ def test_the_whole_status_of_a_plan() -> None:
     }
 
 
+COMPROMISE = Compromise(
+    kind=CompromiseKind.FALLBACK,
+    asked_model="deepseek-ai/DeepSeek-R1",
+    reason="MemoryInsufficient",
+    change="a fallback runs",
+    message="needs more",
+)
+
+
 def assert_described(value: dict[str, Any], model: type[StatusModel]) -> None:
     """Assert that every key is a field of the schema (the API server would drop others) and every value legal."""
     read = model.model_validate(value, strict=False)
@@ -84,8 +100,15 @@ def test_status_says_nothing_that_the_schema_does_not_hold() -> None:
         message="needs more",
         nearest="take more",
         alternatives=make_plan().alternatives,
+        nearest_plans=(
+            NearestPlan(
+                axis=NearestAxis.NODES, change="add 1 node", plan="8 x l40s", cost_per_hour_usd=Decimal("6.32")
+            ),
+            NearestPlan(axis=NearestAxis.CONTEXT, change="shorten it", plan="8 x l40s", cost_per_hour_usd=None),
+        ),
     )
     assert_described(plan_status(make_plan()), PlanStatus)
+    assert_described(plan_status(make_plan(compromise=COMPROMISE)), PlanStatus)
     assert_described(infeasible_status(infeasible), InfeasibleStatus)
     assert_described(summary_status(make_plan(), ready=0, wanted=2), SummaryStatus)
 
@@ -99,6 +122,7 @@ def test_status_says_nothing_that_the_schema_does_not_hold() -> None:
         pytest.param({"cost_per_hour_usd": Decimal("1E+2")}, id="a price with an exponent"),
         pytest.param({"parallelism": Parallelism(tensor=8, pipeline=2, data=4, expert=True)}, id="every split"),
         pytest.param({"reasons": (), "alternatives": ()}, id="no words"),
+        pytest.param({"compromise": COMPROMISE}, id="in place of what was asked"),
     ],
 )
 def test_a_plan_survives_the_way_through_status(changes: dict[str, Any]) -> None:
@@ -141,6 +165,7 @@ SAME_PODS = {
     "cost_per_hour_usd": None,
     "reasons": (),
     "alternatives": (),
+    "compromise": COMPROMISE,
 }
 OTHER_PODS = {
     "model_name": "deepseek-ai/DeepSeek-R1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from spec_table import Changes, changed
 
 SAMPLES = sorted((Path(__file__).parents[3] / "manifests" / "samples").glob("*.yaml"))
 MODEL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
+SMALLER = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
 WORKLOAD = Workload(input_tokens=512, output_tokens=128, max_context_tokens=4096, concurrency=8)
 
 
@@ -108,6 +110,12 @@ def test_a_config_stands_in_for_the_catalogue_whatever_the_name() -> None:
         pytest.param(
             {"precision.quantization": "Zip"}, "spec.precision.quantization", "known are Native", id="no such format"
         ),
+        pytest.param(
+            {"fallbacks": [{"model": "deepseek-ai/DeepSeek-R9"}]},
+            "spec.fallbacks[0].model",
+            "did you mean",
+            id="no such fallback",
+        ),
         pytest.param({"engine.release": "0.1"}, "spec.engine.release", "known are", id="no such release"),
     ],
 )
@@ -122,14 +130,47 @@ def test_an_unknown_name_is_told_with_its_field(changes: Changes, field: str, pa
     ("changes", "sentence"),
     [
         pytest.param(
-            {"fallbacks": [{"model": "deepseek-ai/DeepSeek-V2-Lite-Chat"}]},
-            "spec.fallbacks: is not supported by this version; leave it out",
-            id="a fallback",
+            {
+                "fallbacks": [{"model": SMALLER, "when": "Schedule", "schedule": "night"}],
+                "scaling": {
+                    "schedules": [
+                        {
+                            "name": "night",
+                            "start": "0 22 * * *",
+                            "durationSeconds": 3600,
+                            "minReplicas": 1,
+                            "maxReplicas": 1,
+                        }
+                    ]
+                },
+            },
+            "spec.fallbacks[0].when: Schedule is not supported by this version; use Infeasible",
+            id="a fallback by schedule",
         ),
         pytest.param(
-            {"onInfeasible": "DeployNearest"},
-            "spec.onInfeasible: DeployNearest is not supported by this version; use Report, which says what would work",
-            id="the nearest plan",
+            {"fallbacks": [{"model": MODEL}]},
+            "spec.fallbacks[0].model: is named before; name a smaller model",
+            id="the asked model as its own fallback",
+        ),
+        pytest.param(
+            {"fallbacks": [{"model": SMALLER}, {"model": SMALLER}]},
+            "spec.fallbacks[1].model: is named before; name a smaller model",
+            id="a fallback twice",
+        ),
+        pytest.param(
+            {"fallbacks": [{"model": SMALLER}], "model.storage": {"hostPath": {"path": "/models/r1"}}},
+            "spec.fallbacks[0]: spec.model.storage mounts the weights of another model; leave it out, or use "
+            "huggingFace",
+            id="a fallback beside mounted weights",
+        ),
+        pytest.param(
+            {
+                "fallbacks": [{"model": SMALLER}],
+                "precision.quantization": "AWQ",
+                "precision.checkpoint": "our/model-awq",
+            },
+            "spec.fallbacks[0]: spec.precision.checkpoint holds the weights of another model; leave one of them out",
+            id="a fallback beside a checkpoint",
         ),
         pytest.param(
             {"precision.quantization": "AWQ"},
@@ -188,3 +229,13 @@ def test_there_are_samples() -> None:
         "external-scaling",
         "r1-distill-qwen-7b",
     }
+
+
+def test_fallbacks_ask_the_same_of_smaller_models() -> None:
+    asked = plan_request(parse(changed({"fallbacks": [{"model": SMALLER}], "onInfeasible": "DeployNearest"})))
+    [fallback] = asked.fallbacks
+    assert (fallback.model_name, fallback.model) == (SMALLER, models.shape(SMALLER))
+    assert replace(fallback, model_name=asked.model_name, model=asked.model) == replace(
+        asked, fallbacks=(), deploy_nearest=False
+    )
+    assert (asked.deploy_nearest, fallback.deploy_nearest) == (True, False)

@@ -11,7 +11,7 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.plan_status import plan_status
 from deepseek_operator.api.v1alpha1 import Apply, Replan
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
-from deepseek_operator.planner.result import Infeasible, InfeasibleReason
+from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason
 from plan_values import plan_with
 
 OLD = plan_with(gpus=4)
@@ -19,6 +19,15 @@ OTHER = replace(OLD, gpu="l40s")
 DEARER = replace(OLD, cost_per_hour_usd=Decimal("99.00"))
 REFUSED = Infeasible(reason=InfeasibleReason.NO_SUCH_GPU, message="no GPUs", nearest="")
 KNOWN = AcceptedPlan(plan=OLD, fingerprint="spec-1")
+
+FALLBACK = replace(
+    OLD,
+    model_name="deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+    compromise=Compromise(
+        kind=CompromiseKind.FALLBACK, asked_model=OLD.model_name, reason="NoSuchGpu", change="it runs", message="none"
+    ),
+)
+ON_FALLBACK = AcceptedPlan(plan=FALLBACK, fingerprint="spec-1")
 
 AUTO = {"apply": Apply.AUTO, "replan": Replan.PROPOSE}
 MANUAL = {"apply": Apply.MANUAL, "replan": Replan.PROPOSE}
@@ -47,6 +56,54 @@ MANUAL = {"apply": Apply.MANUAL, "replan": Replan.PROPOSE}
             AUTO,
             Acceptance(accepted=KNOWN, current=True, proposed=OTHER),
             id="another answer to the same spec is only proposed",
+        ),
+        pytest.param(
+            FALLBACK,
+            None,
+            AUTO,
+            Acceptance(accepted=ON_FALLBACK, current=True),
+            id="a new object without a plan runs its fallback",
+        ),
+        pytest.param(
+            OLD,
+            ON_FALLBACK,
+            AUTO,
+            Acceptance(accepted=ON_FALLBACK, current=True, proposed=OLD),
+            id="capacity that returns only proposes the asked model",
+        ),
+        pytest.param(
+            FALLBACK,
+            KNOWN,
+            AUTO,
+            Acceptance(accepted=KNOWN, current=True, proposed=FALLBACK),
+            id="capacity that goes only proposes the fallback",
+        ),
+        pytest.param(
+            replace(OLD, compromise=replace(FALLBACK.compromise, kind=CompromiseKind.NEAREST)),
+            KNOWN,
+            AUTO,
+            Acceptance(
+                accepted=AcceptedPlan(
+                    plan=replace(OLD, compromise=replace(FALLBACK.compromise, kind=CompromiseKind.NEAREST)),
+                    fingerprint="spec-1",
+                ),
+                current=True,
+            ),
+            id="the same pods say what they give up now",
+        ),
+        pytest.param(
+            OLD,
+            ON_FALLBACK,
+            {"apply": Apply.AUTO, "replan": Replan.AUTO},
+            Acceptance(accepted=KNOWN, current=True),
+            id="with replan Auto the asked model comes back",
+        ),
+        pytest.param(
+            FALLBACK,
+            None,
+            MANUAL,
+            Acceptance(accepted=None, current=False, proposed=FALLBACK),
+            id="with apply Manual a fallback waits too",
         ),
         pytest.param(
             OTHER,

@@ -12,7 +12,7 @@ from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
 from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
-from deepseek_operator.planner.result import Infeasible, InfeasibleReason
+from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason
 from model_factories import make_deployment
 from plan_values import plan_with
@@ -21,6 +21,17 @@ PLAN = plan_with(gpus=4)
 OTHER = replace(PLAN, gpu="l40s")
 ACCEPTED = AcceptedPlan(plan=PLAN, fingerprint="f")
 REFUSED = Infeasible(reason=InfeasibleReason.MEMORY_INSUFFICIENT, message="needs 80 GiB", nearest="add a node")
+FALLBACK = replace(
+    PLAN,
+    model_name="deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
+    compromise=Compromise(
+        kind=CompromiseKind.FALLBACK,
+        asked_model=PLAN.model_name,
+        reason="MemoryInsufficient",
+        change="a fallback runs in its place",
+        message="it needs 80 GiB.",
+    ),
+)
 ONE = ReplicaDecision(replicas=1, reason=ReplicaReason.PLANNED, message="the plan needs 1 replica")
 READY_STATUS = {
     "observedGeneration": 1,
@@ -103,6 +114,11 @@ USUAL = {
             replace(RUNNING, acceptance=Acceptance(accepted=ACCEPTED, current=True, infeasible=REFUSED)),
             {"Planned": (True, "PlanKept")},
             id="a running plan that would not be chosen today stays ready",
+        ),
+        pytest.param(
+            replace(RUNNING, acceptance=Acceptance(accepted=replace(ACCEPTED, plan=FALLBACK), current=True)),
+            {"Planned": (True, "FallbackPlanned")},
+            id="a fallback is no plan as asked",
         ),
         pytest.param(
             replace(RUNNING, acceptance=Acceptance(accepted=ACCEPTED, current=True, proposed=OTHER)),
@@ -240,3 +256,24 @@ def test_a_stuck_pod_is_quoted() -> None:
     stuck = replace(STARTING, pods=(waiting("ContainerCreating"), waiting("ImagePullBackOff", "no such image")))
     workload = next(each for each in observations(stuck) if each.type == "WorkloadReady")
     assert workload.message == "0 of 1 replica ready; pod pod-1 waits, ImagePullBackOff: no such image"
+
+
+def test_a_fallback_is_told_with_both_models_and_the_limit() -> None:
+    told = replace(RUNNING, acceptance=Acceptance(accepted=replace(ACCEPTED, plan=FALLBACK), current=True))
+    (planned,) = (each for each in observations(told) if each.type == "Planned")
+    assert planned.message == (
+        "deepseek-ai/deepseek-llm-67b-chat has no plan (MemoryInsufficient), so a fallback runs in its place: "
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B on 4 x h100-sxm5-80gb, TP4, Native; it needs 80 GiB."
+    )
+
+
+def test_a_proposal_to_go_back_names_the_model_that_runs() -> None:
+    told = replace(
+        RUNNING, acceptance=Acceptance(accepted=replace(ACCEPTED, plan=FALLBACK), current=True, proposed=PLAN)
+    )
+    (planned,) = (each for each in observations(told) if each.type == "Planned")
+    assert (planned.reason, planned.message) == (
+        "PlanProposed",
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B on 4 x h100-sxm5-80gb, TP4, Native stays; the planner would now "
+        f"choose 4 x h100-sxm5-80gb, TP4, Native, hash {plan_hash(PLAN)}",
+    )

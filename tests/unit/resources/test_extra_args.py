@@ -17,7 +17,7 @@ FLAGS = engine_flags("vllm", "0.32.0")
 
 def args(*extra: str, split: Parallelism | None = None) -> list[str]:
     plan = make_plan(parallelism=split or Parallelism(tensor=4))
-    settings = VllmSettings(model="a/b", served_name="b", shutdown_seconds=120, extra_args=extra)
+    settings = VllmSettings(model="a/b", served_names=("b",), shutdown_seconds=120, extra_args=extra)
     return build_args(plan, settings, FLAGS)
 
 
@@ -30,7 +30,7 @@ def test_the_plan_is_written_out_flag_by_flag() -> None:
     settings = VllmSettings(
         model="deepseek-ai/DeepSeek-V3",
         revision="abc",
-        served_name="v3",
+        served_names=("v3",),
         quantization="awq",
         tls=True,
         shutdown_seconds=60,
@@ -168,7 +168,7 @@ def test_every_reserved_flag_is_known_by_its_first_spelling(flag: str) -> None:
 
 
 def test_no_variable_is_put_into_an_argument():
-    settings = VllmSettings(model="m", served_name="$(HF_TOKEN)", shutdown_seconds=1, extra_args=("--seed=$(A)",))
+    settings = VllmSettings(model="m", served_names=("$(HF_TOKEN)",), shutdown_seconds=1, extra_args=("--seed=$(A)",))
     args = build_args(make_plan(), settings, FLAGS)
     assert "--served-model-name=$$(HF_TOKEN)" in args
     assert "--seed=$$(A)" in args

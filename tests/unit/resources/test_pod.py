@@ -280,3 +280,24 @@ def test_the_template_does_not_depend_on_the_operators_version() -> None:
     from deepseek_operator import __version__
 
     assert __version__ not in json.dumps(build_pod_template(make_deployment(), make_plan(), "1f3a5c7e"))
+
+
+FALLBACK = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        pytest.param({}, ["--served-model-name", FALLBACK, "deepseek-ai/DeepSeek-R1"], id="both names"),
+        pytest.param({"servedName": "chat"}, ["--served-model-name", FALLBACK, "chat"], id="the name that clients use"),
+    ],
+)
+def test_a_fallback_serves_its_own_weights_under_its_own_name_first(model: dict[str, str], names: list[str]) -> None:
+    asked = {"name": "deepseek-ai/DeepSeek-R1", "revision": "main", **model}
+    fallbacks = [{"model": FALLBACK, "revision": "v2"}]
+    args = container_of(make_plan(model_name=FALLBACK), model=asked, fallbacks=fallbacks)["args"]
+    assert args[:5] == [FALLBACK, *names, "--revision=v2"]
+
+
+def test_fallbacks_that_do_not_run_change_no_pod() -> None:
+    assert pod_of(fallbacks=[{"model": FALLBACK}]) == pod_of()
