@@ -1,15 +1,16 @@
-"""Run the commands in docs/estimate.md and write what they print below them, so that no example is made up.
+"""Run the commands in the documents and write what they print below them, so that no example is made up.
 
-    python hack/render_examples.py [--check]
+    python hack/render_examples.py [--check] [estimate.md ...]
 
+Without names all of ``DOCUMENTS`` are rendered.
 ``--check`` changes nothing and fails when an output differs. Files that an example shows with ``cat`` exist for it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
-import os
 import re
 import shlex
 import sys
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from deepseek_operator.cli.main import kubectl_plugin
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "estimate.md"
+DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENTS = ("estimate.md", "plan.md", "catalog.md")
 PROGRAM = ["kubectl", "deepseek"]
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 
@@ -47,21 +49,28 @@ def _output(arguments: list[str]) -> str:
     sys.argv = ["kubectl-deepseek", *arguments]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(SystemExit):
         kubectl_plugin()
-    return out.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
 def main() -> int:
-    """Render or check the document."""
-    check = sys.argv[1:] == ["--check"]
-    old = DOCUMENT.read_text()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
+    """Render or check the documents; 1 when a checked one differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail when an output differs")
+    parser.add_argument("names", nargs="*", default=DOCUMENTS, metavar="NAME", help="files of docs/")
+    given = parser.parse_args()
+    return max(int(_render(DOCS / name, check=given.check)) for name in given.names)
+
+
+def _render(document: Path, *, check: bool) -> bool:
+    """Render one document, or return whether it differs."""
+    old = document.read_text()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         new = rendered(old)
     if not check:
-        DOCUMENT.write_text(new)
-    if new != old and check:
-        print(f"{DOCUMENT.name} shows other output than the program; run python hack/render_examples.py")
-    return int(check and new != old)
+        document.write_text(new)
+    elif new != old:
+        print(f"{document.name} shows other output than the program; run python hack/render_examples.py")
+    return check and new != old
 
 
 if __name__ == "__main__":

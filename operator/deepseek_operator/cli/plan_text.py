@@ -67,9 +67,9 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
         rows.append(
             (
                 "Speed",
-                f"TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %), TPOT {predicted.tpot_milliseconds:,} ms "
-                f"(± {tpot_error} %), {predicted.tokens_per_second:,} tokens/s per replica; source "
-                f"{predicted.source.value}, ± is the 90 % band",
+                f"mean TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %), "
+                f"TPOT {predicted.tpot_milliseconds:,} ms (± {tpot_error} %, 90 % bands), "
+                f"{predicted.tokens_per_second:,} tokens/s per replica; {predicted.source.value}",
             )
         )
     rows.append(("Cost", _costs(plan)))

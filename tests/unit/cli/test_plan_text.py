@@ -76,10 +76,9 @@ def test_a_speed_has_its_source_and_band():
     assert plan.predicted is not None
     text = " ".join(_printed(plan).split())
     for words in (
-        "Speed TTFT ",
-        f"TTFT {plan.predicted.ttft_milliseconds:,} ms (± {plan.predicted.ttft_error_percent} %)",
-        f"TPOT {plan.predicted.tpot_milliseconds:,} ms (± {plan.predicted.tpot_error_percent} %)",
-        f"source {plan.predicted.source.value}, ± is the 90 % band",
+        f"Speed mean TTFT {plan.predicted.ttft_milliseconds:,} ms (± {plan.predicted.ttft_error_percent} %)",
+        f"TPOT {plan.predicted.tpot_milliseconds:,} ms (± {plan.predicted.tpot_error_percent} %, 90 % bands)",
+        f"per replica; {plan.predicted.source.value}",
     ):
         assert words in text
 
