@@ -227,8 +227,8 @@ def _why_this_precision(request: PlanRequest, best: Choice) -> str:
 def published_loss(rung: Quantization) -> str:
     """Return what is published about the loss of a rung, with its source, as one sentence.
 
-    >>> published_loss(quantization("AWQ"))
-    'Published loss: unknown.'
+    >>> published_loss(quantization("NVFP4"))[:75]
+    'Published loss: usually below 1 % against FP8, says the maker of the format'
     """
     source = f" ({rung.quality_source})" if rung.quality_source else ""
     return f"Published loss: {rung.quality_note}{source}."
