@@ -5,7 +5,7 @@ The work is bounded: an axis that cannot help is left after one search, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.gpus import gpus as catalogue
@@ -15,7 +15,7 @@ from deepseek_operator.planner.choose import answers
 from deepseek_operator.planner.explain import cost_text, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
-from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply, Workload
+from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import InfeasibleReason, NearestAxis, NearestPlan
 from deepseek_operator.planner.topology import is_geforce
 from deepseek_operator.units import format_usd
@@ -24,7 +24,6 @@ MOST_NODES_ADDED = 8
 MOST_SUGGESTIONS = 2
 """Suggestions in the sentence; the list has all that were found."""
 
-MOST_MODELS_TRIED = 3
 SMALLER_MODELS = (
     "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
@@ -34,11 +33,8 @@ SMALLER_MODELS = (
 )
 """Largest first. Source: model card of deepseek-ai/DeepSeek-R1, "DeepSeek-R1-Distill Models"."""
 
-LOOSER_FACTORS = (2, 4, 8, 16)
-"""By how much a service level is loosened, in this order, before it is left out."""
-
-ANY_FACTOR = 1_000_000
-"""By how much a service level is loosened so that it limits nothing but waiting that grows without bound."""
+LOOSER_FACTORS = (2, 4, 8, 16, 1_000_000)
+"""By how much a service level is loosened; the last limits nothing but waiting that grows without bound."""
 
 _NODE_SIZE = 8
 
@@ -59,7 +55,7 @@ def nearest_plans(request: PlanRequest, supply: Supply, reason: InfeasibleReason
     """Return changes that would each make the request feasible, at most one per axis, the most likely to help first.
 
     Each was planned in full, so it works if it is made. Axes that cannot help against ``reason`` are not tried: a
-    broken limit of money asks for no more nodes, and no service level makes memory.
+    broken limit of money asks for no more nodes, no service level makes memory, and no shorter context makes speed.
     """
     searches: list[Callable[[PlanRequest, Supply], Iterator[Suggestion]]] = [_without_pins]
     over_budget = reason is InfeasibleReason.BUDGET_EXCEEDED
@@ -67,11 +63,14 @@ def nearest_plans(request: PlanRequest, supply: Supply, reason: InfeasibleReason
     searches += [_without_limits, _other_products]
     if not over_budget:
         searches.append(_more_nodes)
-    searches += [_other_quality, _shorter_context, _fewer_requests]
+    searches.append(_other_quality)
+    if reason is not InfeasibleReason.SLA_UNREACHABLE:
+        searches.append(_shorter_context)
+    searches.append(_fewer_requests)
     if too_slow:
         searches.append(_looser_service_level)
     found = [suggestion.nearest for search in searches for suggestion in search(request, supply)]
-    if len(found) < MOST_SUGGESTIONS and not over_budget:
+    if len(found) < (1 if too_slow else MOST_SUGGESTIONS) and not over_budget:
         found += [suggestion.nearest for suggestion in _product_to_buy(request, supply)]
     return (*found, *(suggestion.nearest for suggestion in _smaller_model(request, supply)))
 
@@ -143,11 +142,12 @@ def _without_limits(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
 
 
 def _other_products(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
-    named_only = tuple(sorted({pool.gpu.id for pool in supply.pools}))
-    if set(named_only) <= set(request.gpus):
-        return
-    allowed = replace(request, gpus=()) if request.gpus else replace(request, gpus=named_only)
-    best = _best(allowed, supply)
+    """Allow a product that is there and not named; unless products are named only GeForce boards need that."""
+    unnamed = tuple(
+        pool for pool in supply.pools if pool.gpu.id not in request.gpus and (request.gpus or is_geforce(pool.gpu))
+    )
+    allowed = replace(request, gpus=tuple(sorted({pool.gpu.id for pool in unnamed})))
+    best = _best(allowed, Supply(pools=unnamed)) if unnamed else None
     if best is not None:
         yield _suggestion(NearestAxis.PRODUCT, f"allow {best.candidate.pool.gpu.id} in hardware.gpus", allowed, best)
 
@@ -189,12 +189,11 @@ def _spread(best: Choice) -> str:
 
 
 def _other_quality(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
-    for quality in QUALITIES[QUALITIES.index(request.quality) + 1 :]:
-        lower = replace(request, quality=quality)
-        best = _best(lower, supply)
-        if best is not None:
-            yield _suggestion(NearestAxis.QUALITY, f"allow quality {quality.value}", lower, best)
-            return
+    lower = QUALITIES[QUALITIES.index(request.quality) + 1 :]
+    found = _first([replace(request, quality=quality) for quality in lower], supply)
+    if found is not None:
+        asked, best = found
+        yield _suggestion(NearestAxis.QUALITY, f"allow quality {asked.quality.value}", asked, best)
 
 
 def _shorter_context(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
@@ -202,7 +201,9 @@ def _shorter_context(request: PlanRequest, supply: Supply) -> Iterator[Suggestio
     workload = request.workload
     shortest = workload.input_tokens + workload.output_tokens
     lengths = _halves(workload.max_context_tokens, shortest)
-    found = _first(request, supply, [replace(workload, max_context_tokens=length) for length in lengths])
+    found = _first(
+        [replace(request, workload=replace(workload, max_context_tokens=length)) for length in lengths], supply
+    )
     if found is not None:
         shorter, best = found
         tokens = shorter.workload.max_context_tokens
@@ -215,7 +216,7 @@ def _fewer_requests(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
     if workload.concurrency is None:
         return
     counts = _halves(workload.concurrency, 1)
-    found = _first(request, supply, [replace(workload, concurrency=count) for count in counts])
+    found = _first([replace(request, workload=replace(workload, concurrency=count)) for count in counts], supply)
     if found is not None:
         fewer, best = found
         count = fewer.workload.concurrency or 1
@@ -235,38 +236,43 @@ def _halves(most: int, least: int) -> list[int]:
     return found
 
 
-def _first(request: PlanRequest, supply: Supply, workloads: list[Workload]) -> tuple[PlanRequest, Choice] | None:
-    """Return the first workload that can be served; nothing is searched when even the last, the smallest, cannot."""
-    questions = [replace(request, workload=workload) for workload in workloads]
-    if not questions:
+def _first(questions: Sequence[PlanRequest], supply: Supply) -> tuple[PlanRequest, Choice] | None:
+    """Return the first question that has a plan, with it, by halving; None after one search when the last has none.
+
+    Args:
+        questions: each easier than the one before.
+        supply: of all of them; each is asked with what its own model measured.
+    """
+
+    def best_of(question: PlanRequest) -> Choice | None:
+        return _best(question, supply.measured_for(question.model_name))
+
+    low, high = 0, len(questions) - 1
+    found = best_of(questions[high]) if questions else None
+    if found is None:
         return None
-    smallest = _best(questions[-1], supply)
-    if smallest is None:
-        return None
-    for question in questions[:-1]:
-        if (best := _best(question, supply)) is not None:
-            return question, best
-    return questions[-1], smallest
+    while low < high:
+        middle = (low + high) // 2
+        if (best := best_of(questions[middle])) is not None:
+            high, found = middle, best
+        else:
+            low = middle + 1
+    return questions[high], found
 
 
 def _looser_service_level(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Name the service level that the fastest fitting plan is predicted to reach."""
     sla = request.sla
-    if sla is None or (unlimited := _best(replace(request, sla=_times(sla, ANY_FACTOR)), supply)) is None:
+    if sla is None:
         return
-    for factor in LOOSER_FACTORS:
-        loose = replace(request, sla=_times(sla, factor))
-        best = _best(loose, supply)
-        if best is not None:
-            break
-    else:
-        best = unlimited
-    if best.percentiles is None:
+    found = _first([replace(request, sla=_times(sla, factor)) for factor in LOOSER_FACTORS], supply)
+    if found is None or found[1].percentiles is None:
         return
+    best, at = found[1], found[1].percentiles
     reached = replace(
         sla,
-        ttft_milliseconds=max(best.percentiles.ttft_milliseconds, sla.ttft_milliseconds),
-        tpot_milliseconds=max(best.percentiles.tpot_milliseconds, sla.tpot_milliseconds),
+        ttft_milliseconds=max(at.ttft_milliseconds, sla.ttft_milliseconds),
+        tpot_milliseconds=max(at.tpot_milliseconds, sla.tpot_milliseconds),
     )
     change = (
         f"allow TTFT {reached.ttft_milliseconds:,} ms and TPOT {reached.tpot_milliseconds:,} ms at "
@@ -304,12 +310,13 @@ def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
 def _smaller_model(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Name the largest distilled model, smaller than the asked one, that can be served; its answers are another's."""
     asked = sum(parameter_counts(request.model).values())
-    smaller = [name for name in SMALLER_MODELS if sum(parameter_counts(shape(name)).values()) < asked]
-    for name in smaller[:MOST_MODELS_TRIED]:
-        other = replace(request, model_name=name, model=shape(name), fallbacks=())
-        if other.workload.max_context_tokens > other.model.max_position_embeddings:
-            continue
-        best = _best(other, supply.measured_for(name))
-        if best is not None:
-            yield _suggestion(NearestAxis.MODEL, f"list {name} in fallbacks", other, best)
-            return
+    others = [
+        replace(request, model_name=name, model=shape(name), fallbacks=())
+        for name in SMALLER_MODELS
+        if sum(parameter_counts(shape(name)).values()) < asked
+        and request.workload.max_context_tokens <= shape(name).max_position_embeddings
+    ]
+    found = _first(others, supply)
+    if found is not None:
+        other, best = found
+        yield _suggestion(NearestAxis.MODEL, f"list {other.model_name} in fallbacks", other, best)
