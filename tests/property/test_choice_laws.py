@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deepseek_operator.planner.choose import answers
+from deepseek_operator.planner.choose import answers, cheapest
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.price import priced, ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Sla, Supply, Workload
@@ -67,6 +67,15 @@ def test_a_cheaper_price_never_makes_the_same_gpu_less_likely(asked: PlanRequest
     after = choice(asked, _with_price(available, gpu, Decimal(percent) / 100))
     assert after is not None
     assert after.candidate.pool.gpu.id == gpu
+
+
+@LAWS
+@given(requests | streams, supplies, st.integers(1, 200))
+def test_skipping_what_is_dearer_changes_no_answer(asked: PlanRequest, available: Supply, usd: int):
+    best = choice(asked, available)
+    assert cheapest(asked, available) == best
+    affordable = best is not None and best.ranking_cost < usd
+    assert cheapest(asked, available, Decimal(usd)) == (best if affordable else None)
 
 
 @LAWS

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deepseek_operator.catalog.quantizations import quantization
 from deepseek_operator.planner.candidates import not_joined
-from deepseek_operator.planner.choose import PoolAnswer, answers
+from deepseek_operator.planner.choose import PoolAnswer, cheapest
 from deepseek_operator.planner.explain import cost_text, published_loss, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
@@ -42,9 +42,8 @@ def cheaper_below(request: PlanRequest, supply: Supply, best: Choice) -> Alterna
     following = QUALITIES[QUALITIES.index(request.quality) + 1 :]
     if request.quantization != AUTO or not following:
         return None
-    found = answers(replace(request, quality=following[0]), supply)
-    other = found[0].best if found else None
-    if other is None or other.ranking_cost >= best.ranking_cost:
+    other = cheapest(replace(request, quality=following[0]), supply, best.ranking_cost)
+    if other is None:
         return None
     detail = (
         f"Quality {request.quality.value} excludes {other.candidate.rung.name}; with {following[0].value} "
@@ -66,9 +65,9 @@ def with_a_checkpoint(request: PlanRequest, supply: Supply, best: Choice | None)
     """
     if request.quantization != AUTO or request.quality is Quality.LOSSLESS:
         return None
-    found = answers(replace(request, assumes_checkpoints=True), supply)
-    other = found[0].best if found else None
-    if other is None or (best is not None and other.ranking_cost >= best.ranking_cost):
+    below = None if best is None else best.ranking_cost
+    other = cheapest(replace(request, assumes_checkpoints=True), supply, below)
+    if other is None:
         return None
     rung = quantization(other.candidate.rung.name)
     detail = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 
 from deepseek_operator.catalog.quantizations import NATIVE
 from deepseek_operator.planner.candidates import SINGLE_GPU, Exclusion, candidates, is_named
 from deepseek_operator.planner.feasibility import Choice, fewest_replicas
 from deepseek_operator.planner.hardware import Rung, refusal, rungs
+from deepseek_operator.planner.price import ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Supply
 from deepseek_operator.planner.result import InfeasibleReason
 
@@ -22,6 +24,10 @@ _HOW_FAR = (
     InfeasibleReason.BUDGET_EXCEEDED,
 )
 """Order in which a candidate meets the limits: the later one is met, the nearer it was."""
+
+
+ANY_COST = Decimal("Infinity")
+"""No limit of money for the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +47,7 @@ class PoolAnswer:
 
 def answers(request: PlanRequest, supply: Supply) -> list[PoolAnswer]:
     """Return each allowed pool's answer: pools with a choice first, best first, then the others by name."""
-    found = [
-        answer_of_pool(request, pool)
-        for pool in supply.pools
-        if pool.total_gpus > 0 and (not request.gpus or is_named(request, pool))
-    ]
+    found = [answer_of_pool(request, pool) for pool in _allowed(request, supply)]
     chosen = sorted((answer for answer in found if answer.best), key=_rank)
     rest = sorted(
         (answer for answer in found if not answer.best),
@@ -54,8 +56,35 @@ def answers(request: PlanRequest, supply: Supply) -> list[PoolAnswer]:
     return chosen + rest
 
 
-def answer_of_pool(request: PlanRequest, pool: GpuPool) -> PoolAnswer:
-    """Return the best choice of one pool by the objective, with what was excluded on the way."""
+def cheapest(request: PlanRequest, supply: Supply, below: Decimal | None = None) -> Choice | None:
+    """Return the best choice over all pools, quicker than ``answers``: what costs more than the best so far is skipped.
+
+    Skipping changes no answer: a replica's GPUs, at the fewest replicas asked for, already cost more.
+
+    Args:
+        request: the question.
+        supply: the GPUs that there are.
+        below: USD per hour, known or by the reference price, that a choice must stay below; None has no limit.
+    """
+    best: Choice | None = None
+    for pool in _allowed(request, supply):
+        most = (ANY_COST if below is None else below) if best is None else best.ranking_cost
+        found = answer_of_pool(request, pool, most).best
+        if found is None or (below is not None and found.ranking_cost >= below):
+            continue
+        if best is None or found.rank < best.rank:
+            best = found
+    return best
+
+
+def answer_of_pool(request: PlanRequest, pool: GpuPool, most: Decimal = ANY_COST) -> PoolAnswer:
+    """Return the best choice of one pool by the objective, with what was excluded on the way.
+
+    Args:
+        request: the question.
+        pool: nodes of one GPU product.
+        most: USD per hour above which a candidate is not worth trying.
+    """
     refused = refusal(request, pool)
     if refused is not None:
         return PoolAnswer(pool=pool, best=None, nearest=_pool_exclusion(pool, refused[0], refused[1]), simpler=None)
@@ -63,12 +92,16 @@ def answer_of_pool(request: PlanRequest, pool: GpuPool) -> PoolAnswer:
     exclusions = [_pool_exclusion(pool, InfeasibleReason.QUANTIZATION_UNAVAILABLE, detail) for detail in unavailable]
     best: Choice | None = None
     for rung in allowed:
-        choice, failed = _search(request, pool, rung, best)
+        choice, failed = _search(request, pool, rung, best, most)
         exclusions += failed
         if choice is not None and (best is None or choice.rank < best.rank):
             best = choice
     nearest = max(exclusions, key=_nearness, default=None)
     return PoolAnswer(pool=pool, best=best, nearest=nearest, simpler=_simpler(best, exclusions))
+
+
+def _allowed(request: PlanRequest, supply: Supply) -> list[GpuPool]:
+    return [pool for pool in supply.pools if pool.total_gpus > 0 and (not request.gpus or is_named(request, pool))]
 
 
 def how_far(exclusion: Exclusion | None) -> int:
@@ -77,16 +110,20 @@ def how_far(exclusion: Exclusion | None) -> int:
 
 
 def _search(
-    request: PlanRequest, pool: GpuPool, rung: Rung, best: Choice | None
+    request: PlanRequest, pool: GpuPool, rung: Rung, best: Choice | None, most: Decimal
 ) -> tuple[Choice | None, list[Exclusion]]:
     """Try the splits smallest first; one that needs more GPUs than the best so far cannot win and is skipped.
 
     Skipping changes no answer: on one pool every GPU costs the same, so a plan's cost rises with its GPUs, and a
     replica alone, at the fewest replicas that are asked for, would already take more of them.
     """
+    each = ranking_price(pool.gpu) * request.min_replicas
+    if each > most:
+        return best, []
     tried, exclusions = candidates(request, pool, rung)
     for candidate in tried:
-        if best is not None and candidate.split.world_size * request.min_replicas > best.gpus:
+        gpus = candidate.split.world_size * request.min_replicas
+        if each * candidate.split.world_size > most or (best is not None and gpus > best.gpus):
             break
         outcome = fewest_replicas(request, candidate)
         if isinstance(outcome, Exclusion):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from deepseek_operator.catalog.gpus import gpus as catalogue
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.memory.weights import parameter_counts
-from deepseek_operator.planner.choose import answers
+from deepseek_operator.planner.choose import cheapest
 from deepseek_operator.planner.explain import cost_text, replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
@@ -96,8 +96,7 @@ def nearest_sentence(found: tuple[NearestPlan, ...]) -> str:
 
 
 def _best(request: PlanRequest, supply: Supply) -> Choice | None:
-    found = answers(request, supply)
-    return found[0].best if found else None
+    return cheapest(request, supply)
 
 
 def _suggestion(axis: NearestAxis, change: str, request: PlanRequest, best: Choice, plan: str = "") -> Suggestion:

@@ -16,6 +16,7 @@ from deepseek_operator.memory.weights import stored_format
 from deepseek_operator.units import ceil_div
 
 
+@lru_cache(maxsize=8192)
 def illegal(shape: ModelShape, split: Parallelism, *, linear: LinearFormat | None = None) -> str:
     """Return why a model cannot be cut that way, as one sentence; empty when it can.
 

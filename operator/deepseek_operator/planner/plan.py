@@ -7,7 +7,7 @@ from dataclasses import replace
 from deepseek_operator.errors import shortened
 from deepseek_operator.planner.alternatives import alternatives, cheaper_below, with_a_checkpoint
 from deepseek_operator.planner.candidates import joins_gpus
-from deepseek_operator.planner.choose import PoolAnswer, answers
+from deepseek_operator.planner.choose import PoolAnswer, answers, cheapest
 from deepseek_operator.planner.explain import MOST_REASONS, reasons
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
@@ -139,8 +139,7 @@ def _surest(request: PlanRequest, supply: Supply, best: Choice) -> Choice | None
     """Return the cheapest choice that keeps the service level at the upper end of the prediction's band too."""
     if best.is_sure or request.sla is None:
         return best
-    found = answers(replace(request, sla=replace(request.sla, surely=True)), supply)
-    return found[0].best if found else None
+    return cheapest(replace(request, sla=replace(request.sla, surely=True)), supply)
 
 
 def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: frozenset[str]) -> Infeasible:
