@@ -134,13 +134,22 @@ def _why_the_cache_is_enough(request: PlanRequest, best: Choice) -> str:
             f"{format_tokens(per_request)} beside the prefill in flight (± {memory.kv_cache_error_percent} %), of "
             f"which {best.requests:,} {'are' if best.requests > 1 else 'is'} planned; a request costs "
             f"{memory.kv_cache_bytes_per_token:,} bytes per token and a fixed part."
+            f"{_who_may_wait(best, memory.requests_held(per_request), best.requests)}"
         )
     return (
         f"The KV cache of a replica holds {format_tokens(memory.kv_cache_tokens)} "
         f"(± {memory.kv_cache_error_percent} %); {best.requests} request{plural} at once of "
         f"{format_tokens(per_request)} need {format_tokens(needed)}, the longest alone"
-        f" {format_tokens(workload.max_context_tokens)}."
+        f" {format_tokens(workload.max_context_tokens)}.{_who_may_wait(best, memory.kv_cache_tokens, needed)}"
     )
+
+
+def _who_may_wait(best: Choice, held: int, needed: int) -> str:
+    """Say when the cache holds what is planned by the mean of the estimate, and not at the lower end of its band."""
+    surely = held * (100 - best.estimate.kv_cache_error_percent) // 100
+    if surely >= needed:
+        return ""
+    return f" At the lower end of that 90 % band it would hold {surely:,}, and some of these requests would wait."
 
 
 def _why_not_smaller(answer: PoolAnswer) -> str:
@@ -212,7 +221,7 @@ def _why_this_precision(request: PlanRequest, best: Choice) -> str:
             return "The checkpoint runs as stored (Lossless)."
         if not can_be_quantized(request.model):
             return f"The checkpoint runs as stored, in {request.model.stored_precision}; it cannot be quantized again."
-        return f"Quality {quality.value} would allow quantization, but it would not be cheaper."
+        return f"Quality {quality.value} would allow quantizing while loading, but it would not be cheaper."
     if request.quantization == AUTO:
         why = (
             f"Quality {quality.value} allows {rung.name}, which makes the plan cheaper than Native or its memory surer"

@@ -6,7 +6,7 @@ import pytest
 
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.choose import answer_of_pool
-from deepseek_operator.planner.request import Quality
+from deepseek_operator.planner.request import PinnedParallelism, Quality
 from deepseek_operator.planner.result import Alternative, InfeasibleReason, Plan
 from planner_values import A100, CHAT_67B, L40S, R1, planned, pool, refused, request, supply
 
@@ -32,7 +32,7 @@ def test_the_mildest_of_equally_cheap_rungs_wins():
     )
     assert (found.quantization, found.reasons[-1]) == (
         "Native",
-        "Quality Economy would allow quantization, but it would not be cheaper.",
+        "Quality Economy would allow quantizing while loading, but it would not be cheaper.",
     )
 
 
@@ -109,6 +109,21 @@ def test_a_plan_that_fits_on_the_mean_alone_says_so_with_the_band():
         f"(± {found.kv_cache_error_percent} % of the KV cache) there may be no room for one request of 4,096 tokens."
     )
     assert any(sentence in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "pipeline", "waits"),
+    [
+        pytest.param(1, 2, True, id="40,960 tokens of a cache of 43,680 give or take a seventh"),
+        pytest.param(4, 1, False, id="ten times as many as are planned"),
+    ],
+)
+def test_requests_that_might_wait_are_named(tensor: int, pipeline: int, waits: bool):
+    pinned = PinnedParallelism(tensor=tensor, pipeline=pipeline)
+    found = planned(request(sla=None, parallelism=pinned), supply(pool(A100)))
+    surely = found.kv_cache_tokens * (100 - found.kv_cache_error_percent) // 100
+    sentence = f"At the lower end of that 90 % band it would hold {surely:,}, and some of these requests would wait."
+    assert any(sentence in reason for reason in found.reasons) is waits
 
 
 def test_the_surer_of_equally_dear_plans_wins():
