@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import estimate
@@ -15,6 +16,7 @@ from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.memory.weight_offload import offload, pinned_bytes
 from deepseek_operator.memory.weights import stage_weights
+from deepseek_operator.planner.host_offload import offloaded
 
 GIB = 2**30
 SHAPES = st.sampled_from(
@@ -70,3 +72,20 @@ def test_nodes_add_up_to_the_replica(model: ModelShape, split: Parallelism, per_
     assert sum(node.weight_offload_bytes for node in nodes) == one.weight_offload_bytes
     assert 0 <= sum(node.kv_offload_bytes for node in nodes) - one.kv_offload_bytes < len(nodes)
     assert all(node.page_cache_bytes <= one.page_cache_bytes for node in nodes)
+
+
+@given(fewer=st.integers(1, 2000), more=st.integers(1, 2000), rung=st.sampled_from(("Native", "AWQ")))
+def test_more_host_memory_never_holds_less_and_never_lowers_the_bound(fewer: int, more: int, rung: str):
+    board, model = gpu("rtx-4090"), shape("deepseek-ai/DeepSeek-R1")
+    assert board.usable_memory_bytes is not None
+    asked = replace(SETTINGS, quantization=rung, max_num_seqs=32, max_num_batched_tokens=2048)
+    memory = estimate(model, Parallelism(), asked, board.usable_memory_bytes, board.compute_capability)
+    low, high = (offloaded(model, memory, board, size * GIB) for size in sorted((fewer, more)))
+    assert low is not None
+    assert high is not None
+    assert low.bound is not None
+    assert high.bound is not None
+    assert low.holds <= high.holds
+    a_rounded_byte = 1e-6
+    assert low.bound.tokens_per_second <= high.bound.tokens_per_second + a_rounded_byte
+    assert low.host_memory_bytes == high.host_memory_bytes >= low.need.offloaded_bytes

@@ -29,8 +29,8 @@ def _print_table(found: Inventory) -> None:
     from deepseek_operator.units import format_gib
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("Node", "GPU", "GPUs", "Free", "Memory", "Remarks"):
-        table.add_column(heading, justify="right" if heading in ("GPUs", "Free", "Memory") else "left")
+    for heading in ("Node", "GPU", "GPUs", "Free", "Memory", "Host memory", "Remarks"):
+        table.add_column(heading, justify="left" if heading in ("Node", "GPU", "Remarks") else "right")
     for node in found.nodes:
         table.add_row(
             node.name,
@@ -38,6 +38,7 @@ def _print_table(found: Inventory) -> None:
             str(node.physical_gpus),
             str(node.free_gpus),
             format_gib(node.usable_memory_bytes) if node.usable_memory_bytes else "-",
+            format_gib(node.host_memory_bytes) if node.host_memory_bytes else "-",
             "; ".join((*node.exclusions, *node.warnings)),
         )
     screen = console()

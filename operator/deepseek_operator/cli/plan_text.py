@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepseek_operator.cli.memory_bars import memory_parts, print_bar, print_legend
-from deepseek_operator.planner.result import Alternative, Infeasible, Plan
+from deepseek_operator.planner.result import Alternative, Infeasible, NearestPlan, Plan
 from deepseek_operator.units import format_tokens, format_usd
 
 MOST_BARS = 8
@@ -114,8 +114,7 @@ def _print_alternatives(console: Console, alternatives: tuple[Alternative, ...],
     if not alternatives:
         return
     console.print("\n[bold]Alternatives[/bold]")
-    edges = box.SIMPLE_HEAD if console.is_terminal else box.ASCII2
-    table = Table(box=edges, pad_edge=False)
+    table = Table(box=_edges(console), pad_edge=False)
     for heading in ("GPUs", "Split", "Quantization"):
         table.add_column(heading, no_wrap=True)
     table.add_column("USD/h", justify="right", no_wrap=True)
@@ -134,7 +133,7 @@ def _hardware(row: Plan | Alternative) -> tuple[str, str, str]:
     return f"{replicas}{row.gpus_per_replica} x {row.gpu}", str(row.parallelism), row.quantization
 
 
-def _cost(row: Plan | Alternative) -> str:
+def _cost(row: Plan | Alternative | NearestPlan) -> str:
     return "-" if row.cost_per_hour_usd is None else format_usd(row.cost_per_hour_usd)
 
 
@@ -143,4 +142,23 @@ def _print_infeasible(console: Console, name: str, answer: Infeasible) -> None:
     console.print(escape(answer.message))
     if answer.nearest:
         console.print(f"[bold]What would work:[/bold] {escape(answer.nearest)}")
+    _print_nearest_plans(console, answer.nearest_plans)
     _print_alternatives(console, answer.alternatives)
+
+
+def _print_nearest_plans(console: Console, nearest: tuple[NearestPlan, ...]) -> None:
+    if not nearest:
+        return
+    console.print("\n[bold]Changes that would work[/bold]")
+    table = Table(box=_edges(console), pad_edge=False)
+    table.add_column("Axis", no_wrap=True)
+    table.add_column("Change")
+    table.add_column("Plan")
+    table.add_column("USD/h", justify="right", no_wrap=True)
+    for row in nearest:
+        table.add_row(row.axis.value, escape(row.change), escape(row.plan), _cost(row))
+    console.print(table)
+
+
+def _edges(console: Console) -> box.Box:
+    return box.SIMPLE_HEAD if console.is_terminal else box.ASCII2

@@ -77,9 +77,10 @@ def sharding_line(parameters: int, gpus: int) -> str:
 def active_parameters(shape: ModelShape) -> int:
     """Return the parameters that one token passes through, input embedding included.
 
-    Of the routed experts only ``num_experts_per_token`` of ``num_experts`` count.
+    Of the routed experts only ``num_experts_per_token`` of ``num_experts`` count, of look-up tables in host memory
+    (V4.1) nothing: a token reads a few of their rows.
     """
-    counts = parameter_counts(shape)
+    counts = {name: count for name, count in parameter_counts(shape).items() if name is not Component.ENGRAM_TABLES}
     routed = counts.get(Component.ROUTED_EXPERTS, 0)
     if shape.experts is None:
         return sum(counts.values())

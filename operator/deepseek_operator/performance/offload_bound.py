@@ -6,17 +6,20 @@ there. Computing, copies and latency only lower it; batching shares reads betwee
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.catalog.host_links import HostLink
 from deepseek_operator.catalog.linear_formats import LinearFormat
 from deepseek_operator.catalog.shapes import ModelShape
-from deepseek_operator.memory.rules_of_thumb import active_parameters
 from deepseek_operator.memory.stated_weights import stated_bytes
 from deepseek_operator.memory.tensors import Component
 from deepseek_operator.memory.weights import parameter_counts
 
 GB = 10**9
+
+_NEVER_READ = frozenset({Component.ENGRAM_TABLES, Component.VISION, Component.PROJECTOR})
+"""A token looks up some rows of a table; images are encoded once, before the first token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +69,27 @@ def offload_bound(
         gpu_memory_gb_per_second: bandwidth of the GPU's memory, above 0.
         host: what host weights are read through: ``pcie-*`` when they are copied to the GPU for computing, ``ddr*``
             when the CPU computes with them.
-        disk: what the rest is read through.
+        disk: what the rest is read through; it passes ``host`` as well.
 
     Routing is taken as uniform, so that the active experts lie on the GPU, the host and the disk in the proportion of
-    all experts.
+    all experts. Tables of which a token reads only a row, and image encoders, are not read and take no room here, which
+    only raises the bound.
     """
-    total = stated_bytes(sum(parameter_counts(shape).values()), linear)
-    active = stated_bytes(active_parameters(shape), linear)
-    routed = stated_bytes(parameter_counts(shape).get(Component.ROUTED_EXPERTS, 0), linear)
-    always = total - routed
+    counts = parameter_counts(shape)
+    all_routed = counts.get(Component.ROUTED_EXPERTS, 0)
+    unread = sum(counts.get(component, 0) for component in _unread(counts))
+    always = stated_bytes(sum(counts.values()) - unread - all_routed, linear)
+    routed = stated_bytes(all_routed, linear)
     always_places = _fill(always, gpu_weights_bytes, host_weights_bytes)
     left = (max(0, gpu_weights_bytes - always_places[0]), max(0, host_weights_bytes - always_places[1]))
     routed_places = _fill(routed, *left)
-    share = (active - always) / routed if routed else 0.0
+    share = shape.experts.num_experts_per_token / shape.experts.num_experts if shape.experts else 0.0
     gpu, on_host, on_disk = (
         round(fixed + share * expert) for fixed, expert in zip(always_places, routed_places, strict=True)
     )
     seconds = {
         "GPU memory": gpu / (gpu_memory_gb_per_second * GB),
-        host.name: on_host / (host.gb_per_second * GB),
+        host.name: (on_host + on_disk) / (host.gb_per_second * GB),
         disk.name: on_disk / (disk.gb_per_second * GB),
     }
     slowest = max(seconds, key=lambda name: seconds[name])
@@ -95,6 +100,12 @@ def offload_bound(
         disk_bytes_per_token=on_disk,
         slowest=slowest,
     )
+
+
+def _unread(counts: Mapping[Component, int]) -> frozenset[Component]:
+    """Return what generating a token does not read; an embedding that is the output head as well is read."""
+    tied = not counts.get(Component.LM_HEAD) and not counts.get(Component.STATED_PARAMETERS)
+    return _NEVER_READ if tied else _NEVER_READ | {Component.EMBEDDINGS}
 
 
 def _fill(size: int, gpu: int, host: int) -> tuple[int, int, int]:

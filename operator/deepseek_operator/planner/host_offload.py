@@ -180,14 +180,17 @@ def _form(name: str) -> str:
 def _bound(
     model: ModelShape, answer: MemoryEstimate, product: Gpu, need: OffloadNeed, share: float
 ) -> OffloadBound | None:
-    """Return the bound; ``share`` is the part of what must leave the GPUs that host memory can take."""
+    """Return the bound; ``share`` is the part of what must leave the GPUs that host memory can take.
+
+    None where a bandwidth is not known, or where only repeated weights must leave, so that nothing bounds the speed.
+    """
     if not product.host_link or not product.memory_bandwidth_gb_per_second:
         return None
     gpus = answer.parallelism.world_size
     link = host_link(product.host_link)
     if gpus > 1:
         link = HostLink(name=f"{gpus} x {link.name}", gb_per_second=gpus * link.gb_per_second, source=link.source)
-    return offload_bound(
+    bound = offload_bound(
         model,
         _smallest_format(model, answer.settings.quantization),
         gpu_weights_bytes=need.gpu_weights_bytes,
@@ -196,6 +199,7 @@ def _bound(
         host=link,
         disk=host_link(DISK),
     )
+    return bound if bound.host_bytes_per_token or bound.disk_bytes_per_token else None
 
 
 def _smallest_format(model: ModelShape, name: str) -> LinearFormat:

@@ -12,6 +12,8 @@ from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.units import format_gib
 from planner_values import H100, MIXED, R1, planned, pool, refused, request, supply
 
+ALTERNATIVE_HEADINGS = ("GPUs", "Split", "Quantization", "USD/h", "Works", "Why, or why not")
+
 
 def _printed(answer: Plan | Infeasible, *, terminal: bool = False) -> str:
     out = StringIO()
@@ -56,7 +58,7 @@ def test_the_table_of_alternatives_begins_with_the_plan_and_says_why_not():
         for line in _printed(plan).splitlines()
         if line.startswith("|")
     ]
-    assert rows[0] == ["GPUs", "Split", "Quantization", "USD/h", "Works", "Why, or why not"]
+    assert rows[0] == [*ALTERNATIVE_HEADINGS]
     assert rows[1] == ["4 x h100-sxm5-80gb", "TP4", "Native", "7.96", "yes", "This is the plan."]
     listed = [row[:5] for row in rows[2:] if row[0]]
     assert listed == [
@@ -103,6 +105,19 @@ def test_a_refusal_shows_limit_and_remedy():
     text = _printed(refused(request(R1), supply(pool(H100))))
     assert text.startswith("deepseek-67b: infeasible (MemoryInsufficient)\n")
     assert "What would work: Add 1 node of 8 x h100-sxm5-80gb" in text
+
+
+def test_a_refusal_lists_each_change_that_would_work_with_its_cost():
+    answer = refused(request(R1), supply(pool(H100)))
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in _printed(answer).splitlines()
+        if line.startswith("|")
+    ]
+    assert rows[0] == ["Axis", "Change", "Plan", "USD/h"]
+    assert [row[0] for row in rows[1 : rows.index([*ALTERNATIVE_HEADINGS])] if row[0]] == [
+        each.axis.value for each in answer.nearest_plans
+    ]
 
 
 def test_the_parts_of_a_gpu_add_up_to_its_memory():

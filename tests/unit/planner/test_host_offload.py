@@ -51,7 +51,7 @@ def test_64_gib_of_host_memory_do_not_bring_r1_to_one_rtx_4090():
     assert told_of_host_memory(R1_ALONE, one_board(64)) == (
         "64.0 GiB of host memory do not make up for it: as AWQ, 311.6 GiB of weights leave the GPU and take 365.9 GiB "
         "of host memory, 301.9 GiB more than there is; with the rest read from disk at most 0.9 tokens/s for one "
-        "request: every token reads 9.2 GB from GPU memory, 1.8 GB from host memory and 8.5 GB from disk, and "
+        "request: every token reads 8.7 GB from GPU memory, 1.8 GB from host memory and 8.5 GB from disk, and "
         f"nvme-pcie-4.0-x4 is the slowest. {INSTEAD}"
     )
 
@@ -59,7 +59,7 @@ def test_64_gib_of_host_memory_do_not_bring_r1_to_one_rtx_4090():
 def test_512_gib_of_host_memory_would_at_a_bounded_speed():
     assert told_of_host_memory(R1_ALONE, one_board(512)) == (
         "With 512.0 GiB of host memory 1 x rtx-4090 could hold it as AWQ: 311.6 GiB of weights leave the GPU and take "
-        "365.9 GiB of host memory; at most 3.1 tokens/s for one request: every token reads 9.2 GB from GPU memory, "
+        "365.9 GiB of host memory; at most 3.1 tokens/s for one request: every token reads 8.7 GB from GPU memory, "
         "10.3 GB from host memory and 0.0 GB from disk, and pcie-4.0-x16 is the slowest; offloaded weights are not "
         f"deployed by this version. {INSTEAD}"
     )
