@@ -218,3 +218,26 @@ def test_a_speed_says_what_it_rests_on():
         ("vllm", "h200-sxm"): ("Transferred", 129),
         ("vllm", "a100-sxm4-80gb"): ("Roofline", 152),
     }
+
+
+def test_explain_says_what_host_memory_would_do_for_a_model_that_does_not_fit():
+    arguments = ("--model", R1, "--gpu", "rtx-4090", "--quantization", "awq", "--max-model-len", "4096", "--explain")
+    code, text = run(*arguments)
+    offloading, instead = (line.strip() for line in text.splitlines()[-2:])
+    assert code == 2
+    assert offloading.startswith("1 x rtx-4090 with weights in host memory (--cpu-offload-gb 315), as AWQ: ")
+    assert "; at most 3.0 tokens/s for one request: every token reads " in offloading
+    assert instead == (
+        "Without that, 1 x rtx-4090 holds deepseek-ai/DeepSeek-R1-Distill-Qwen-32B as AWQ (from a checkpoint that you "
+        "name) or deepseek-ai/DeepSeek-R1-Distill-Llama-8B as stored"
+    )
+
+
+def test_the_offloading_that_explain_names_is_enough():
+    arguments = ("--model", R1, "--gpu", "rtx-4090", "--quantization", "awq", "--max-model-len", "4096")
+    assert run(*arguments, "--cpu-offload-gb", "315")[0] == 0
+
+
+def test_explain_is_silent_about_host_memory_where_the_model_fits():
+    _, text = run("--model", LLM_7B, "--gpu", H100, "--explain")
+    assert "with weights in host memory" not in text
