@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fnmatch import translate
+from math import comb
 
 from deepseek_operator.catalog.config_fields import ConfigFields
 
@@ -23,6 +24,13 @@ _SAFE_REGEX = re.compile(r"(?:[\w.$^\\|\[\]-]|\((?:\?:)?[\w.\\|-]*\)|[\w.\]][*+?
 """Regular expressions without repeated groups, which cannot take exponential time."""
 _MAX_REPEATS = 4
 """Repetitions in one expression, so that the time for a name of 60 characters stays bounded."""
+_BROAD_REPEAT = re.compile(r"(?:(?<!\\)\.|\\[wWSD]|\])[*+]")
+"""Repetitions that can run over a whole name, such as ``.*``; ``\\d+`` stops at the next letter."""
+_NAME_CHARACTERS = 60
+"""Of the longest modules' names."""
+_MAX_STEPS = 100_000
+"""Most steps that all expressions of a list may take to refuse one name, some milliseconds: 50 of the form
+``.*gate.*``, or 2 of ``.*layers.*mlp.*``. Published checkpoints have a handful of expressions with one or two."""
 
 
 def names(fields: ConfigFields, field: str) -> tuple[str, ...]:
@@ -86,7 +94,10 @@ def regex_or_exact(fields: ConfigFields, field: str) -> Matcher:
     listed = names(fields, field)
     known = frozenset(text for text in listed if not text.startswith("re:"))
     shell = _any_shell_pattern(tuple(known))
-    expressions = tuple(_compiled(fields, field, text[3:]) for text in listed if text.startswith("re:"))
+    written = tuple(text[3:] for text in listed if text.startswith("re:"))
+    expressions = tuple(_compiled(fields, field, text) for text in written)
+    if sum(map(_steps, written)) > _MAX_STEPS:
+        raise fields.refuse(field, "fewer regular expressions, or such with fewer repetitions, to be matched in time")
 
     def matches(name: str) -> bool:
         return (
@@ -117,6 +128,17 @@ def _compiled(fields: ConfigFields, field: str, expression: str) -> re.Pattern[s
         return re.compile(expression)
     except re.error as error:
         raise fields.refuse(field, f"regular expressions, and {expression!r} is none ({error})") from error
+
+
+def _steps(expression: str) -> int:
+    r"""Return how many ways an expression can be laid over a name, at most.
+
+    >>> _steps(".*lm_head"), _steps(".*gate.*"), _steps(r"model.layers.\d+.mlp.gate")
+    (61, 1891, 2)
+    """
+    broad = len(_BROAD_REPEAT.findall(expression))
+    narrow = sum(expression.count(sign) for sign in "*+?") - broad
+    return comb(_NAME_CHARACTERS + broad, broad) << narrow
 
 
 def _subject(name: str) -> str:

@@ -143,6 +143,12 @@ def test_blocks_of_fp8(quantization: object):
         pytest.param(compressed(INT4, ignore="lm_head"), "ignore is 'lm_head'; expected a list", id="no list"),
         pytest.param(compressed(INT4, ignore=["re:(a+)+$"]), "without repeated groups", id="exponential expression"),
         pytest.param(compressed(INT4, ignore=["re:a.*b.*c.*d.*e.*"]), "at most 4 repetitions", id="slow expression"),
+        pytest.param(compressed(INT4, ignore=["re:.*a.*b.*c.*"]), "fewer repetitions", id="slow for a model"),
+        pytest.param(
+            compressed(INT4, ignore=[f"re:.*a.*{number}" for number in range(60)]),
+            "fewer regular expressions",
+            id="too many expressions",
+        ),
         pytest.param(compressed(INT4, ignore=["re:[b"]), "regular expressions", id="broken expression"),
         pytest.param(compressed(INT4, ignore=["x"] * 5000), "at most 4,096 names", id="an endless list"),
         pytest.param(
