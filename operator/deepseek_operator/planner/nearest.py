@@ -12,7 +12,7 @@ from deepseek_operator.catalog.gpus import gpus as catalogue
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.memory.weights import parameter_counts
 from deepseek_operator.planner.choose import cheapest
-from deepseek_operator.planner.explain import cost_text, replicas_text
+from deepseek_operator.planner.explain import replicas_text
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
 from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply
@@ -28,6 +28,7 @@ SMALLER_MODELS = (
     "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
+    "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
 )
@@ -91,8 +92,15 @@ def nearest_sentence(found: tuple[NearestPlan, ...]) -> str:
     """Return the first two suggestions as one sentence; empty without any."""
     if not found:
         return ""
-    text = "; or ".join(f"{each.change}: {each.plan}" for each in found[:MOST_SUGGESTIONS])
+    text = "; or ".join(f"{each.change}: {each.plan}{_price(each)}" for each in found[:MOST_SUGGESTIONS])
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _price(found: NearestPlan) -> str:
+    """Return the cost of GPUs that would have to be bought, as the end of a clause; empty for the others."""
+    if found.axis is not NearestAxis.NEW_PRODUCT or found.cost_per_hour_usd is None:
+        return ""
+    return f", {format_usd(found.cost_per_hour_usd)} USD per hour"
 
 
 def _best(request: PlanRequest, supply: Supply) -> Choice | None:
@@ -302,8 +310,7 @@ def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
     best = _best(anywhere, Supply(pools=pools))
     if best is not None:
         change = f"add a node of {_NODE_SIZE} x {best.candidate.pool.gpu.id}"
-        plan = f"{replicas_text(best)}, {cost_text(best)}"
-        yield _suggestion(NearestAxis.NEW_PRODUCT, change, anywhere, best, plan)
+        yield _suggestion(NearestAxis.NEW_PRODUCT, change, anywhere, best)
 
 
 def _smaller_model(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
