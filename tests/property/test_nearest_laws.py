@@ -35,7 +35,7 @@ questions = st.builds(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(questions, supplies)
 def test_a_refusal_that_names_service_to_give_up_is_right(asked: PlanRequest, available: Supply) -> None:
     answer = plan(asked, available)
@@ -44,7 +44,7 @@ def test_a_refusal_that_names_service_to_give_up_is_right(asked: PlanRequest, av
         assert isinstance(plan(found.request, available), Plan)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(questions, supplies)
 def test_the_nearest_plan_keeps_the_limit_of_money(asked: PlanRequest, available: Supply) -> None:
     answer = plan(replace(asked, deploy_nearest=True), available)
@@ -53,7 +53,7 @@ def test_the_nearest_plan_keeps_the_limit_of_money(asked: PlanRequest, available
         assert answer.cost_per_hour_usd <= asked.max_cost_per_hour_usd
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(questions, supplies, st.sampled_from(PRODUCTS), st.sampled_from([1, 2, 10]))
 def test_a_cheaper_price_never_makes_the_same_gpu_less_likely(
     asked: PlanRequest, available: Supply, gpu_id: str, times_cheaper: int

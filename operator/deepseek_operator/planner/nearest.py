@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.gpus import gpus as catalogue
 from deepseek_operator.catalog.models import shape
+from deepseek_operator.catalog.quantizations import quantization
 from deepseek_operator.memory.weights import parameter_counts
 from deepseek_operator.planner.choose import cheapest
 from deepseek_operator.planner.explain import replicas_text
@@ -314,7 +315,12 @@ def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
 
 
 def _smaller_model(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
-    """Name the largest distilled model, smaller than the asked one, that can be served; its answers are another's."""
+    """Name the largest distilled model, smaller than the asked one, that can be served; its answers are another's.
+
+    A pinned format that needs a checkpoint holds the asked model's weights, so that no other model can run in it.
+    """
+    if request.quantization != AUTO and quantization(request.quantization).needs_checkpoint:
+        return
     asked = sum(parameter_counts(request.model).values())
     others = [
         replace(request, model_name=name, model=shape(name), fallbacks=())

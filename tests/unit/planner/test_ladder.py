@@ -140,3 +140,10 @@ def test_no_draft_is_planned_that_nobody_asked_for():
     found = answer_of_pool(request(R1, sla=None), pool(H200)).best
     assert found is not None
     assert found.estimate.settings.num_speculative_tokens == 0
+
+
+def test_no_other_model_is_suggested_for_the_checkpoint_of_this_one():
+    asked = request(sla=None, quantization="AWQ", parallelism=PinnedParallelism(tensor=8))
+    found = refused(asked, supply(pool(A100)))
+    assert "the MLP width of 22,016 in groups of 128; use 1, 2 or 4" in found.message
+    assert found.nearest == "Leave the parallelism to the planner: 1 x a100-sxm4-80gb (TP1, AWQ)."
