@@ -12,7 +12,7 @@ from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
 from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
-from deepseek_operator.planner.sizing import default_utilization_percent
+from deepseek_operator.planner.sizing import default_utilization_percent, preferred_settings
 from deepseek_operator.planner.topology import has_fast_link, is_geforce
 from deepseek_operator.units import format_gib, format_tokens, format_usd
 
@@ -197,8 +197,20 @@ def _why_the_service_level_holds(request: PlanRequest, best: Choice, sure: Choic
         f"Predicted {load}: {level} TTFT {at.ttft_milliseconds:,} ms of {sla.ttft_milliseconds:,} allowed "
         f"(± {ttft_error} %) and {level} TPOT {at.tpot_milliseconds:,} ms of {sla.tpot_milliseconds:,} allowed "
         f"(± {tpot_error} %), with means of {predicted.ttft_milliseconds:,} and {predicted.tpot_milliseconds:,} ms. "
-        f"{_how_sure(best, at, sure)}"
+        f"{_how_sure(best, at, sure)}{_why_this_batch(request, best)}"
     )
+
+
+def _why_this_batch(request: PlanRequest, best: Choice) -> str:
+    """Say which batch limits differ from those that the engine would be told otherwise."""
+    told = best.estimate.settings
+    preferred = preferred_settings(request, best.candidate, best.requests)
+    text = ""
+    if told.max_num_seqs < preferred.max_num_seqs:
+        text += f" A batch ends at {told.max_num_seqs:,} requests, so that a burst waits and does not slow all others."
+    if told.max_num_batched_tokens < preferred.max_num_batched_tokens:
+        text += f" Steps of {told.max_num_batched_tokens:,} tokens leave room for the KV cache."
+    return text
 
 
 def _how_sure(best: Choice, at: LatencyPercentiles, sure: Choice | None) -> str:

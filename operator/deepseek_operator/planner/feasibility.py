@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from deepseek_operator.memory.estimate import MemoryEstimate
@@ -14,7 +14,7 @@ from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, 
 from deepseek_operator.planner.price import cost, ranking_price
 from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import InfeasibleReason
-from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory
+from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory, smaller_batches
 from deepseek_operator.units import ceil_div
 
 
@@ -111,8 +111,7 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
             shortfall=per_engine / request.max_num_seqs,
         )
         return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, broken)
-    memory = size_memory(request, candidate, requests)
-    limit = memory_limit(request, memory, requests)
+    memory, limit = _fitting_memory(request, candidate, requests)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
     predicted = predict_speed(request, candidate, memory, requests)
@@ -129,6 +128,47 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
         percentiles=at,
         is_sure=_is_sure(request, at),
     )
+
+
+def _fitting_memory(request: PlanRequest, candidate: Candidate, requests: int) -> tuple[MemoryEstimate, Broken | None]:
+    """Return the memory with the preferred batch limits, or with the mildest smaller ones that fit."""
+    preferred = size_memory(request, candidate, requests)
+    limit = memory_limit(request, preferred, requests)
+    worst = preferred.worst_rank
+    if limit is None or worst.weights_bytes + worst.non_torch_bytes > worst.budget_bytes:
+        return preferred, limit
+    for settings in smaller_batches(request, preferred.settings, ceil_div(requests, candidate.split.data)):
+        memory = size_memory(request, candidate, requests, settings)
+        if memory_limit(request, memory, requests) is None:
+            return memory, None
+    return preferred, limit
+
+
+def with_batch_limit(request: PlanRequest, choice: Choice) -> Choice:
+    """Return the choice with a batch no larger than the service level's TPOT allows, so that a burst waits.
+
+    Without it a burst would slow the answers of all requests below the level. The planned load always stays in one
+    batch; a pinned ``max_num_seqs`` stays.
+    """
+    sla, settings = request.sla, choice.estimate.settings
+    data = choice.candidate.split.data
+    low, high = ceil_div(choice.requests, data), settings.max_num_seqs
+    if sla is None or request.max_num_seqs is not None:
+        return choice
+    while low < high:
+        middle = (low + high + 1) // 2
+        predicted = predict_speed(request, choice.candidate, choice.estimate, middle * data)
+        at = predict_percentiles(
+            request, choice.candidate, choice.estimate, middle * data, predicted, replicas=choice.replicas
+        )
+        if at is not None and at.tpot_milliseconds <= sla.tpot_milliseconds:
+            low = middle
+        else:
+            high = middle - 1
+    if low == settings.max_num_seqs:
+        return choice
+    smaller = size_memory(request, choice.candidate, choice.requests, replace(settings, max_num_seqs=low))
+    return replace(choice, estimate=smaller)
 
 
 def _is_sure(request: PlanRequest, at: LatencyPercentiles | None) -> bool:

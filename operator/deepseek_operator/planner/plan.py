@@ -9,7 +9,7 @@ from deepseek_operator.planner.alternatives import alternatives, cheaper_below, 
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers, cheapest
 from deepseek_operator.planner.explain import MOST_REASONS, reasons
-from deepseek_operator.planner.feasibility import Choice
+from deepseek_operator.planner.feasibility import Choice, with_batch_limit
 from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
 from deepseek_operator.planner.offload_answer import host_memory_sentences
 from deepseek_operator.planner.request import PlanRequest, Supply
@@ -107,6 +107,8 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
     answer, others = found[0], found[1:]
     best = answer.best
     assert best is not None  # noqa: S101 - the caller passes an answer with a choice
+    best = with_batch_limit(request, best)
+    answer = replace(answer, best=best)
     candidate, memory = best.candidate, best.estimate
     return Plan(
         model_name=request.model_name,

@@ -23,7 +23,16 @@ MOST_UTILIZATION_STEPS = 10
 _cached_estimate = lru_cache(maxsize=8192)(estimate)
 
 
-def size_memory(request: PlanRequest, candidate: Candidate, requests: int) -> MemoryEstimate:
+LEAST_BATCHED_TOKENS = 2048
+"""Fewest tokens per step that are planned to make room: the smallest that the engine itself takes for a server.
+
+Source: vLLM 0.32 ``EngineArgs.get_batch_defaults``.
+"""
+
+
+def size_memory(
+    request: PlanRequest, candidate: Candidate, requests: int, settings: EngineSettings | None = None
+) -> MemoryEstimate:
     """Return the memory of one replica for so many requests at once.
 
     The engine's default memory utilization is lowered, unless it is pinned, when driver and NCCL hold so much that the
@@ -33,8 +42,9 @@ def size_memory(request: PlanRequest, candidate: Candidate, requests: int) -> Me
         request: the question.
         candidate: GPUs, split and precision.
         requests: planned requests in flight in the replica, 1 or more.
+        settings: what the engine is told; None takes those of ``preferred_settings``.
     """
-    settings = _settings(request, candidate, requests)
+    settings = settings or preferred_settings(request, candidate, requests)
     memory = _estimate(request, candidate, settings)
     if request.gpu_memory_utilization_percent is not None or not _asks_for_held_memory(memory):
         return memory
@@ -98,7 +108,26 @@ def default_utilization_percent(release: str) -> int:
     return engine_release(DEFAULT_ENGINE, release).gpu_memory_utilization_percent
 
 
-def _settings(request: PlanRequest, candidate: Candidate, requests: int) -> EngineSettings:
+def smaller_batches(request: PlanRequest, settings: EngineSettings, per_engine: int) -> list[EngineSettings]:
+    """Return settings that leave more room for the cache, the mildest first: no room for a burst, then shorter steps.
+
+    Args:
+        request: the question; what it pins stays.
+        settings: what the engine would be told.
+        per_engine: planned requests at once in one engine, which always stay in one batch.
+    """
+    found: list[EngineSettings] = []
+    if request.max_num_seqs is None and per_engine < settings.max_num_seqs:
+        found.append(replace(settings, max_num_seqs=per_engine))
+    tokens, least = settings.max_num_batched_tokens, max(LEAST_BATCHED_TOKENS, per_engine)
+    while request.max_num_batched_tokens is None and tokens // 2 >= least:
+        tokens //= 2
+        found.append(replace(found[-1] if found else settings, max_num_batched_tokens=tokens))
+    return found
+
+
+def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int) -> EngineSettings:
+    """Return what the engine is told when nothing speaks against it: its own defaults and room for a burst."""
     release = engine_release(DEFAULT_ENGINE, request.engine_release)
     pool = candidate.pool
     limits = release.default_batch_limits(pool.usable_memory_bytes, pool.gpu.id)

@@ -21,12 +21,12 @@ def test_the_reasons_count_requests_and_not_tokens():
 
 def test_many_requests_need_more_than_their_tokens():
     """Each request has its window and open states, and one chunk of prefill is in flight for all of them."""
-    many = replace(WORKLOAD, concurrency=400, max_context_tokens=16_384)
+    many = replace(WORKLOAD, concurrency=800, max_context_tokens=16_384)
     asked = request(V4_FLASH, workload=many, sla=None)
     message = refused(asked, supply(pool("b200", gpus_per_node=1))).message
     assert "the KV cache holds" in message
     assert "requests of 1,280 tokens beside 145.8 GiB of weights per GPU and the prefill in flight" in message
-    assert "400 at once are needed" in message
+    assert "800 at once are needed" in message
 
 
 def test_a_backend_that_the_engine_is_not_told_is_refused():

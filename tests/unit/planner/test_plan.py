@@ -60,7 +60,8 @@ def test_reasons_say_how_sure_the_service_level_is_and_what_would_be_sure():
     [said] = [reason for reason in planned(tighter, MIXED).reasons if reason.startswith("Predicted")]
     assert said.endswith(
         "That is likely, not sure: the upper ends of these 90 % bands are 1,219 and 49 ms; 8 x h100-sxm5-80gb (TP8) "
-        "would be sure: 15.92 USD per hour."
+        "would be sure: 15.92 USD per hour. A batch ends at 56 requests, so that a burst waits and does not slow all "
+        "others."
     )
 
 
