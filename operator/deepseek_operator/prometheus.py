@@ -32,7 +32,8 @@ def metrics_url(address: str, port: int) -> str:
         port: that the engine listens on, 1-65535.
 
     Raises:
-        EngineMetricsError: the address is no IP address.
+        EngineMetricsError: the address is no IP address, or one that no pod has, such as that of a cloud's metadata
+            service.
 
     >>> metrics_url("10.1.2.3", 8000), metrics_url("fd00::1", 8000)
     ('http://10.1.2.3:8000/metrics', 'http://[fd00::1]:8000/metrics')
@@ -41,6 +42,9 @@ def metrics_url(address: str, port: int) -> str:
         parsed = ip_address(address)
     except ValueError as error:
         raise EngineMetricsError("the pod has no IP address yet") from error
+    reached = getattr(parsed, "ipv4_mapped", None) or parsed
+    if reached.is_link_local or reached.is_multicast or reached.is_unspecified:
+        raise EngineMetricsError(f"{parsed} is no address of a pod")
     host = f"[{parsed}]" if parsed.version == 6 else str(parsed)
     return f"http://{host}:{port}/metrics"
 

@@ -98,3 +98,11 @@ def test_nobody_there_is_one_sentence():
 def test_only_addresses_are_read(address: str):
     with pytest.raises(EngineMetricsError, match="no IP address"):
         metrics_url(address, 8000)
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fe80::1%eth0", "::", "224.0.0.1"]
+)
+def test_an_address_that_no_pod_has_is_refused(address: str):
+    with pytest.raises(EngineMetricsError, match=r"is no address of a pod$"):
+        metrics_url(address, 8000)
