@@ -19,7 +19,7 @@ LARGEST: Mapping[str, int] = {
     "n_routed_experts": 65_536,
     "n_shared_experts": 1_024,
     "num_experts_per_tok": 65_536,
-    "num_hidden_layers": 10_000,
+    "num_hidden_layers": 2_000,
     "num_nextn_predict_layers": 64,
     "vocab_size": 100_000_000,
 }

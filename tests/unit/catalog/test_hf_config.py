@@ -42,7 +42,7 @@ def config(name: str, **changes: object) -> dict[str, object]:
         pytest.param(LLAMA, "hidden_size", 0, "hidden_size is 0", id="zero"),
         pytest.param(LLAMA, "hidden_size", 10**12, "hidden_size is 1000000000000", id="absurdly large"),
         pytest.param(LLAMA, "hidden_size", 10**5000, "more than 18 digits", id="thousands of digits"),
-        pytest.param(LLAMA, "num_hidden_layers", 10**9, "from 1 to 10,000", id="absurdly deep"),
+        pytest.param(LLAMA, "num_hidden_layers", 10**9, "from 1 to 2,000", id="absurdly deep"),
         pytest.param(LLAMA, "num_key_value_heads", 7, "a divisor of num_attention_heads (64)", id="uneven heads"),
         pytest.param(LLAMA, "torch_dtype", ABSENT, "torch_dtype is missing", id="no precision"),
         pytest.param(LLAMA, "torch_dtype", "int4", "expected bfloat16", id="unknown precision"),
