@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.deployments import wait_established
 from cluster.kubectl import Kubectl
 from deepseek_operator.errors import SandboxError
 from deepseek_operator.resources.priorityclass import build_priority_classes
@@ -83,7 +84,7 @@ def cluster_kubectl(sandbox: SandboxState) -> Kubectl:
 def resource_definition(cluster_kubectl: Kubectl) -> None:
     """The custom resource definition of the repository, and the priority classes that pods name, served."""
     cluster_kubectl("apply", "--server-side", "--filename", str(_ROOT / "crds"))
-    cluster_kubectl("wait", "--for=condition=Established", "crd/deepseekdeployments.deepseek-operator.io")
+    wait_established(cluster_kubectl)
     cluster_kubectl.apply(*build_priority_classes())
 
 

@@ -61,6 +61,13 @@ def planned_by_command(kubectl: Kubectl, manifest: dict[str, Any], folder: Path)
     return answer["items"][0]
 
 
+def wait_established(kubectl: Kubectl) -> None:
+    """Wait until the kind is served; kubectl cannot wait for a condition while the list of them is still null."""
+    crd = "crd/deepseekdeployments.deepseek-operator.io"
+    kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=DeepSeekDeployment", crd)
+    kubectl("wait", "--for=condition=Established", crd)
+
+
 def wait_ready(kubectl: Kubectl, *names: str) -> None:
     """Wait until deployments are Ready."""
     kubectl("wait", "--for=condition=Ready", "--timeout=90s", *(f"dsd/{name}" for name in names))

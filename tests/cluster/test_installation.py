@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.deployments import CHILD_KINDS, MANAGED, small, status, uids, wait_ready
+from cluster.deployments import CHILD_KINDS, MANAGED, small, status, uids, wait_established, wait_ready
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
@@ -164,4 +164,4 @@ def test_removing_what_was_installed_removes_every_model_while_the_operator_is_d
         eventually(lambda: uids(kubectl), lambda found: found == {}, what="all children and pods are collected")
     finally:
         installed("apply", "--server-side", "--filename", str(INSTALL / "crds.yaml"))
-        installed("wait", "--for=condition=Established", "crd/deepseekdeployments.deepseek-operator.io")
+        wait_established(installed)

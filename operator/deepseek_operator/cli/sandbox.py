@@ -87,8 +87,11 @@ def install_resources(kubectl: Path, kubeconfig: Path) -> None:
     definition = custom_resource_definition()
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [definition, *build_priority_classes()]})
     apply = [*run, "apply", "--server-side", "--filename", "-"]
-    wait = [*run, "wait", "--for=condition=Established", "--timeout=60s", f"crd/{definition['metadata']['name']}"]
-    for command, given in ((apply, text), (wait, None)):
+    wait = [*run, "wait", "--timeout=60s", f"crd/{definition['metadata']['name']}"]
+    # kubectl cannot wait for a condition while the list of them is still null.
+    named = [*wait, "--for=jsonpath={.status.acceptedNames.kind}=" + definition["spec"]["names"]["kind"]]
+    established = [*wait, "--for=condition=Established"]
+    for command, given in ((apply, text), (named, None), (established, None)):
         done = subprocess.run(command, input=given, text=True, capture_output=True)  # noqa: S603 - our own binary and text
         if done.returncode != 0:
             raise SandboxError(f"kubectl {command[3]}: {done.stderr.strip()}")
