@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from deepseek_operator.planner.nearest import within_reach
 from deepseek_operator.planner.plan import plan
-from deepseek_operator.planner.price import with_prices
 from deepseek_operator.planner.request import PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import Infeasible, Plan
 from planner_values import A100, CHAT_7B, CHAT_67B, H100, L40S, WORKLOAD, pool, request, supply
@@ -51,18 +50,3 @@ def test_the_nearest_plan_keeps_the_limit_of_money(asked: PlanRequest, available
     if isinstance(answer, Plan) and asked.max_cost_per_hour_usd is not None:
         assert answer.cost_per_hour_usd is not None
         assert answer.cost_per_hour_usd <= asked.max_cost_per_hour_usd
-
-
-@settings(max_examples=15, deadline=None)
-@given(questions, supplies, st.sampled_from(PRODUCTS), st.sampled_from([1, 2, 10]))
-def test_a_cheaper_price_never_makes_the_same_gpu_less_likely(
-    asked: PlanRequest, available: Supply, gpu_id: str, times_cheaper: int
-) -> None:
-    before = plan(asked, available)
-    known = {each.gpu.id: each.gpu.price_per_hour_usd for each in available.pools}
-    if isinstance(before, Plan) and before.gpu == gpu_id:
-        price = known[gpu_id]
-        assert price is not None
-        after = plan(asked, with_prices(available, {gpu_id: price / times_cheaper}))
-        assert isinstance(after, Plan)
-        assert after.gpu == gpu_id

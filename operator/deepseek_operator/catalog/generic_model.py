@@ -104,11 +104,6 @@ def parse_parameters(text: str) -> int:
     return int(value)
 
 
-def shape_from_parameters(parameters: int, given: GivenWidths | None = None) -> ModelShape:
-    """Return the shape of ``generic_model``."""
-    return generic_model(parameters, given).shape
-
-
 def generic_model(parameters: int, given: GivenWidths | None = None) -> GenericModel:
     """Return a dense Llama-like model whose widths give nearly the asked number of parameters.
 

@@ -9,7 +9,6 @@ from deepseek_operator.catalog.generic_model import (
     generic_model,
     parse_parameters,
     published_sizes,
-    shape_from_parameters,
 )
 from deepseek_operator.catalog.linear_formats import LinearFormat
 from deepseek_operator.errors import InvalidSpecError
@@ -64,7 +63,7 @@ def test_what_no_model_has_is_refused(text: str):
     ],
 )
 def test_widths_follow_the_published_families(parameters: int, widths: tuple[int, int, int, int]):
-    shape = shape_from_parameters(parameters)
+    shape = generic_model(parameters).shape
     assert (shape.num_layers, shape.hidden_size, shape.attention.num_heads, shape.intermediate_size) == widths
 
 
@@ -78,14 +77,14 @@ def test_widths_follow_the_published_families(parameters: int, widths: tuple[int
     ],
 )
 def test_weights_are_the_stated_number_times_the_bits(bits: int, scales: int, total_bytes: int):
-    shape = shape_from_parameters(13_000_000_000)
+    shape = generic_model(13_000_000_000).shape
     linear = LinearFormat(weight_bits=bits, group_rows=1, group_columns=128, scale_bits=scales)
     (rank,) = stage_weights(shape, Parallelism(), linear)
     assert rank.by_component == ((Component.STATED_PARAMETERS, total_bytes),)
 
 
 def test_shares_of_stages_and_ranks_sum_to_the_model():
-    shape = shape_from_parameters(13_000_000_000)
+    shape = generic_model(13_000_000_000).shape
     ranks = stage_weights(shape, Parallelism(tensor=4, pipeline=3))
     assert [rank.total_bytes for rank in ranks] == [2_112_500_000, 2_275_000_000, 2_112_500_000]
     assert 4 * sum(rank.total_bytes for rank in ranks) == checkpoint_bytes(shape) == 26_000_000_000
@@ -96,14 +95,14 @@ def test_given_widths_are_kept():
     given = GivenWidths(
         num_hidden_layers=60, hidden_size=5120, num_attention_heads=40, num_key_value_heads=8, vocab_size=100_000
     )
-    shape = shape_from_parameters(13_000_000_000, given)
+    shape = generic_model(13_000_000_000, given).shape
     found = (shape.num_layers, shape.hidden_size, shape.attention.num_heads, shape.vocab_size)
     assert found == (60, 5120, 40, 100_000)
     assert shape.attention.num_kv_heads == 8
 
 
 def test_layers_are_solved_when_the_mlp_is_given():
-    shape = shape_from_parameters(13_000_000_000, GivenWidths(hidden_size=4096, intermediate_size=11_008))
+    shape = generic_model(13_000_000_000, GivenWidths(hidden_size=4096, intermediate_size=11_008)).shape
     assert (shape.num_layers, shape.attention.num_heads) == (63, 32)
 
 
@@ -140,6 +139,6 @@ def test_widths_that_cannot_be_are_refused(given: GivenWidths, message: str):
 
 def test_every_published_size_is_met_by_its_own_widths():
     for row in published_sizes():
-        shape = shape_from_parameters(row.parameters)
+        shape = generic_model(row.parameters).shape
         assert (shape.num_layers, shape.hidden_size) == (row.num_hidden_layers, row.hidden_size)
         assert abs(shape.intermediate_size - row.intermediate_size) <= 0.04 * row.intermediate_size, row.name

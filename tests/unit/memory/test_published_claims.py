@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepseek_operator.catalog.generic_model import shape_from_parameters
+from deepseek_operator.catalog.generic_model import generic_model
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.instances import instances
 from deepseek_operator.catalog.models import model_names, shape
@@ -62,12 +62,12 @@ def explained(model: ModelShape, part: str, quantization: str = "Native", split:
     ],
 )
 def test_weights_alone_in_decimal_gigabytes(billions: int, precision: str, gb: float):
-    (rank,) = stage_weights(shape_from_parameters(billions * GB), Parallelism(), PRECISIONS[precision])
+    (rank,) = stage_weights(generic_model(billions * GB).shape, Parallelism(), PRECISIONS[precision])
     assert rank.total_bytes == gb * GB
 
 
 def test_thirteen_billion_parameters_are_26_0_gb_and_24_2_gib():
-    assert explained(shape_from_parameters(13 * GB), "weights by precision") == (
+    assert explained(generic_model(13 * GB).shape, "weights by precision") == (
         "weights by precision = 13,000,000,000 parameters x bits / 8: FP32 52.0 GB (48.4 GiB), FP16 26.0 GB (24.2 "
         "GiB), FP8/INT8 13.0 GB (12.1 GiB), 4-bit 6.5 GB (6.1 GiB); from FP16, 8 bits halve and 4 bits quarter, scales "
         "of 4-bit formats add 3 to 13 %"
@@ -88,7 +88,7 @@ def test_four_bit_formats_add_their_scales_and_what_stays_in_16_bits():
 
 
 def test_sharding_over_eight_gpus_is_16_75_gb_each():
-    model, split = shape_from_parameters(67 * GB), Parallelism(tensor=8)
+    model, split = generic_model(67 * GB).shape, Parallelism(tensor=8)
     (rank,) = stage_weights(model, split)
     assert rank.total_bytes == 16_750_000_000
     assert explained(model, "over GPUs", split=split) == (
@@ -121,7 +121,7 @@ def test_the_ratio_is_explained():
 
 
 def test_adam_keeps_12_bytes_and_training_16():
-    assert explained(shape_from_parameters(7 * GB), "Adam") == (
+    assert explained(generic_model(7 * GB).shape, "Adam") == (
         "training all parameters with mixed-precision Adam = 16 B each (weight 2 B, gradient 2 B, FP32 weight 4 B, two "
         "moments 8 B) = 112.0 GB, 84.0 GB of them optimizer, before activations"
     )
@@ -149,7 +149,7 @@ def test_lora_trains_about_a_thousandth():
 )
 def test_what_checkpointing_takes_away(checkpointing: ActivationCheckpointing, flash_attention: bool, percent: int):
     gpt = replace(
-        shape_from_parameters(175 * GB),
+        generic_model(175 * GB).shape,
         attention=GroupedQueryAttention(num_heads=96, num_kv_heads=96, head_dim=128),
     )
     (stage,) = stages(gpt, 1)
@@ -183,7 +183,7 @@ def test_p4d_has_40_gb_and_p4de_80(instance: str, gpu_id: str, gpus: int):
 
 @pytest.mark.parametrize(("gigabytes", "fits"), [(24, True), (48, True), (80, True)])
 def test_a_quarter_billion_parameters_per_gigabyte_fit_in_fp16(gigabytes: int, fits: bool):
-    quarter, half = (shape_from_parameters(gigabytes * GB * share // 100) for share in (25, 50))
+    quarter, half = (generic_model(gigabytes * GB * share // 100).shape for share in (25, 50))
     total = gigabytes * GIB * 98 // 100
     assert estimate(quarter, Parallelism(), SETTINGS, total).fits is fits
     assert estimate(half, Parallelism(), SETTINGS, total).fits is not fits
