@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
-from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.errors import UnknownEngineReleaseError
 from deepseek_operator.units import GIB
 
@@ -98,24 +97,19 @@ class EngineRelease:
                 return limit_class.limits
         return self.batch_limit_classes[-1].limits
 
-    def cuda_graph_sizes(self, max_num_seqs: int, gpu: Gpu | None = None) -> tuple[int, ...]:
+    def capture_sizes(self, max_num_seqs: int, *, datacenter_blackwell: bool) -> tuple[int, ...]:
         """Return the batch sizes that are captured as CUDA graphs (without speculative decoding).
 
         Args:
             max_num_seqs: requests in one batch.
-            gpu: datacenter Blackwell (compute capability 10.x) captures larger ones; None means any other.
+            datacenter_blackwell: whether the GPU is of compute capability 10.x, which captures larger ones.
 
         Source: vLLM 0.32.0 ``config/vllm.py``: 1, 2, 4, then steps of 8 below 256, then of 16, up to twice
         ``max_num_seqs``. The engine may append the largest step of its scheduler.
 
-        >>> engine_release("vllm", "0.32.0").cuda_graph_sizes(8)
+        >>> engine_release("vllm", "0.32.0").capture_sizes(8, datacenter_blackwell=False)
         (1, 2, 4, 8, 16)
         """
-        capability = gpu.compute_capability if gpu is not None else None
-        return self.capture_sizes(max_num_seqs, datacenter_blackwell=capability is not None and capability[0] == 10)
-
-    def capture_sizes(self, max_num_seqs: int, *, datacenter_blackwell: bool) -> tuple[int, ...]:
-        """Return the same for a kind of GPU: whether it is of compute capability 10.x."""
         if datacenter_blackwell:
             ceiling = self.cuda_graph_largest_batch_datacenter_blackwell
         else:

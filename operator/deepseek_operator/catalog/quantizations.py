@@ -126,21 +126,6 @@ def quantization(name: str) -> Quantization:
     raise _unknown(name, [rung.name for rung in quantizations()])
 
 
-def quantization_by_vllm_name(vllm_name: str) -> Quantization:
-    """Return a rung by the value of the engine's ``--quantization``; the empty string is ``Native``.
-
-    Raises:
-        UnknownQuantizationError: vLLM may know it, but its memory is not planned; the text lists what is.
-
-    >>> quantization_by_vllm_name("fp8_per_tensor").name
-    'FP8'
-    """
-    for rung in quantizations():
-        if rung.vllm_name == vllm_name:
-            return rung
-    raise _unknown(vllm_name, [rung.vllm_name for rung in quantizations() if rung.vllm_name])
-
-
 @functools.lru_cache(maxsize=256)
 def named_quantization(name: str) -> Quantization:
     """Return a format by any of its names, with its parameter: ``awq``, ``AWQ:64``, ``gguf:4.85``, ``GGUF:Q4_K_M``.

@@ -61,7 +61,9 @@ def test_batch_limits_of_a_silent_user(gpu_id: str, total_bytes: int, want: tupl
     ],
 )
 def test_cuda_graph_sizes(gpu_id: str, max_num_seqs: int, count: int, largest: int):
-    sizes = engine_release("vllm", "0.32.0").cuda_graph_sizes(max_num_seqs, gpu(gpu_id))
+    capability = gpu(gpu_id).compute_capability
+    assert capability is not None
+    sizes = engine_release("vllm", "0.32.0").capture_sizes(max_num_seqs, datacenter_blackwell=capability[0] == 10)
     assert (len(sizes), max(sizes), list(sizes)) == (count, largest, sorted(set(sizes)))
 
 

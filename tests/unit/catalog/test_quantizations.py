@@ -10,7 +10,6 @@ from deepseek_operator.catalog.quantizations import (
     known_quantizations,
     named_quantization,
     quantization,
-    quantization_by_vllm_name,
     quantizations,
     refusal,
     runs_on,
@@ -37,7 +36,7 @@ def test_the_ladder_as_a_whole():
 
 def test_names_map_one_to_one():
     for rung in quantizations():
-        assert quantization(rung.name) is quantization_by_vllm_name(rung.vllm_name) is rung
+        assert quantization(rung.name) is named_quantization(rung.vllm_name) is rung
         assert rung.source
 
 
@@ -74,8 +73,8 @@ def test_an_unknown_name_is_refused_with_the_list(name: str):
 
 
 def test_a_name_that_only_vllm_knows_is_refused_with_the_list():
-    with pytest.raises(UnknownQuantizationError, match="known are fp8_per_tensor, fp8"):
-        quantization_by_vllm_name("torchao")
+    with pytest.raises(UnknownQuantizationError, match="known are Native"):
+        named_quantization("torchao")
 
 
 def test_every_name_of_the_engine_means_one_format():
