@@ -19,6 +19,7 @@ from deepseek_operator.capacity.fields import (
     texts_at,
 )
 from deepseek_operator.capacity.gpu_resources import gpu_quantities, has_gpu_label, pod_gpu_requests
+from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
 from deepseek_operator.errors import InventoryError
 
 HAMI_ANNOTATION = "hami.io/node-nvidia-register"
@@ -53,6 +54,8 @@ class NodeFacts:
         allocatable: GPU resources as the device plugin reports them, possibly multiplied by sharing.
         memory_bytes: allocatable host memory of a GPU node; 0 when not told.
         shared_by: software that multiplies allocatable GPUs without saying so in a label; empty for none.
+        rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
+        rdma_devices: allocatable units of it.
     """
 
     name: str
@@ -64,6 +67,8 @@ class NodeFacts:
     allocatable: Mapping[str, int]
     memory_bytes: int = 0
     shared_by: str = ""
+    rdma_resource: str | None = None
+    rdma_devices: int = 0
 
     @property
     def has_gpus(self) -> bool:
@@ -109,7 +114,7 @@ def read_node(node: Mapping[str, object]) -> NodeFacts:
 
     >>> read_node({"metadata": {"name": "cpu-1", "labels": {"zone": "a"}}, "spec": {"unschedulable": True}})
     NodeFacts(name='cpu-1', labels={}, taints=(), unschedulable=True, ready=True, deleting=False, \
-allocatable={}, memory_bytes=0, shared_by='')
+allocatable={}, memory_bytes=0, shared_by='', rdma_resource=None, rdma_devices=0)
     """
     metadata = mapping_at(node, "metadata")
     name = text_at(metadata, "name")
@@ -121,6 +126,7 @@ allocatable={}, memory_bytes=0, shared_by='')
         allocatable = gpu_quantities(quantities)
         labels = texts_at(metadata, "labels")
         has_gpus = bool(allocatable) or has_gpu_label(labels)
+        rdma, devices = _rdma(quantities) if has_gpus else ("", 0)
         return NodeFacts(
             name=name,
             labels=labels if has_gpus else {},
@@ -131,9 +137,16 @@ allocatable={}, memory_bytes=0, shared_by='')
             allocatable=allocatable,
             memory_bytes=count_of("memory", quantities.get("memory", 0)) if has_gpus else 0,
             shared_by="HAMi" if HAMI_ANNOTATION in mapping_at(metadata, "annotations") else "",
+            rdma_resource=rdma or None,
+            rdma_devices=devices,
         )
     except InventoryError as error:
         raise InventoryError(f"node {name}: {error}") from error
+
+
+def _rdma(quantities: Mapping[str, object]) -> tuple[str, int]:
+    """Return the RDMA resource of a node that a pod should ask for, and its units."""
+    return best_rdma({name: count_of(name, value) for name, value in quantities.items() if rdma_resource(name)})
 
 
 def read_taints(spec: Mapping[str, object]) -> tuple[Taint, ...]:

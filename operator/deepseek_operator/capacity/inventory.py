@@ -35,6 +35,8 @@ class NodeInventory:
         labels: of the node, for node selectors.
         warnings: what an owner of the cluster should know, as sentences.
         price_per_hour_usd: of one GPU, as the node's label states it; None without one.
+        rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
+        rdma_devices: allocatable units of it.
     """
 
     name: str
@@ -55,6 +57,8 @@ class NodeInventory:
     warnings: tuple[str, ...]
     price_per_hour_usd: Decimal | None = None
     host_memory_bytes: int = 0
+    rdma_resource: str | None = None
+    rdma_devices: int = 0
 
     @property
     def plannable(self) -> bool:
@@ -149,6 +153,8 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
         warnings=warnings,
         price_per_hour_usd=price,
         host_memory_bytes=node.memory_bytes,
+        rdma_resource=node.rdma_resource,
+        rdma_devices=node.rdma_devices,
     )
 
 

@@ -167,6 +167,7 @@ def _stored_node(node: NodeFacts) -> dict[str, object]:
         "allocatable": dict(node.allocatable),
         "memoryBytes": node.memory_bytes,
         "sharedBy": node.shared_by,
+        "rdma": {"resource": node.rdma_resource, "devices": node.rdma_devices} if node.rdma_resource else {},
     }
     return {field: value for field, value in stored.items() if value}
 
@@ -189,6 +190,7 @@ def _stored_pod(pod: PodFacts) -> dict[str, object]:
 
 
 def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
+    rdma = mapping_at(stored, "rdma")
     return NodeFacts(
         name=_required_name(stored, "node"),
         labels=texts_at(stored, "labels"),
@@ -199,6 +201,8 @@ def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
         allocatable=_counts_at(stored, "allocatable"),
         memory_bytes=integer_at(stored, "memoryBytes"),
         shared_by=text_at(stored, "sharedBy"),
+        rdma_resource=text_at(rdma, "resource") or None,
+        rdma_devices=integer_at(rdma, "devices"),
     )
 
 

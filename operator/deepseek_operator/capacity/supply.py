@@ -41,6 +41,7 @@ def supply(
     """
     sizes: dict[str, Counter[int]] = {}
     products: dict[str, tuple[Gpu, int, int]] = {}
+    rdma: dict[str, list[tuple[str | None, int]]] = {}
     excluded: Counter[str] = Counter()
     for node in inventory.nodes:
         gpu, memory_bytes = node.gpu, node.usable_memory_bytes
@@ -51,6 +52,7 @@ def supply(
             excluded[why_not] += 1
             continue
         sizes.setdefault(gpu.id, Counter())[node.allocatable_gpus] += 1
+        rdma.setdefault(gpu.id, []).append((node.rdma_resource, node.rdma_devices))
         at_node, host_bytes = _priced(node, gpu), node.host_memory_bytes
         dearest, least_bytes, least_host_bytes = products.setdefault(gpu.id, (at_node, memory_bytes, host_bytes))
         products[gpu.id] = (
@@ -66,11 +68,26 @@ def supply(
                 nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())),
                 measurements=tuple(each for each in measurements if each.gpu == gpu_id),
                 host_memory_bytes=host_bytes,
+                rdma_resource=common_rdma(rdma[gpu_id])[0],
+                rdma_devices=common_rdma(rdma[gpu_id])[1],
             )
             for gpu_id, (gpu, memory_bytes, host_bytes) in sorted(products.items(), key=lambda item: item[0])
         ),
         excluded=_clause(excluded),
     )
+
+
+def common_rdma(nodes: Sequence[tuple[str | None, int]]) -> tuple[str | None, int]:
+    """Return the RDMA resource that every node offers and the fewest units of it; ``(None, 0)`` where one has another.
+
+    Pods of a group may land on any of the nodes, and traffic between two nodes takes the way that both have.
+
+    >>> common_rdma([("rdma/hca", 63), ("rdma/hca", 32)]), common_rdma([("rdma/hca", 63), (None, 0)])
+    (('rdma/hca', 32), (None, 0))
+    """
+    resources = {resource for resource, _ in nodes}
+    resource = resources.pop() if len(resources) == 1 else None
+    return (None, 0) if resource is None else (resource, min(units for _, units in nodes))
 
 
 def _priced(node: NodeInventory, gpu: Gpu) -> Gpu:

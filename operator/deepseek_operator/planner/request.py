@@ -108,6 +108,8 @@ class GpuPool:
             as sorted pairs (GPUs per node, nodes).
         measurements: what engines of the asked model reported on this product; they correct the estimate.
         host_memory_bytes: allocatable memory of the node that has least; 0 when a node does not tell.
+        rdma_resource: what a pod asks for to reach other nodes by RDMA; None unless every node offers the same.
+        rdma_devices: units of it on the node that has fewest.
     """
 
     gpu: Gpu
@@ -115,6 +117,8 @@ class GpuPool:
     nodes_by_gpu_count: tuple[tuple[int, int], ...]
     measurements: tuple[Measurement, ...] = ()
     host_memory_bytes: int = 0
+    rdma_resource: str | None = None
+    rdma_devices: int = 0
 
     @property
     def largest_node(self) -> int:

@@ -40,6 +40,12 @@ def test_a_node_keeps_labels_taints_state_and_gpus_only():
     }
 
 
+def test_a_node_keeps_its_rdma_resource_and_its_units():
+    node = gpu_node("h100-1", allocatable={"nvidia.com/gpu": "8", "rdma/hca": "63", "hugepages-2Mi": "0"})
+    assert project_node(node)["rdma"] == {"resource": "rdma/hca", "devices": 63}
+    assert load_snapshot(json.loads(json.dumps(snapshot_of([node], []))))[0] == (read_node(node),)
+
+
 def test_a_node_without_gpus_keeps_its_name_alone():
     node = gpu_node("cpu-1", labels={"zone": "a"}, allocatable={"cpu": "8"})
     assert project_node(node) == {"name": "cpu-1"}

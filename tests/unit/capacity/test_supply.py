@@ -165,3 +165,22 @@ def test_a_pool_has_the_host_memory_of_its_smallest_node(memories: tuple[str, ..
     ]
     (found,) = supply(inventory_of(nodes)).pools
     assert found.host_memory_bytes == least_bytes
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        pytest.param(({"rdma/hca": "63"}, {"rdma/hca": "32"}), ("rdma/hca", 32), id="every node the same"),
+        pytest.param(({"rdma/hca": "63"}, {}), (None, 0), id="a node without"),
+        pytest.param(({"rdma/hca": "63"}, {"vpc.amazonaws.com/efa": "32"}), (None, 0), id="two kinds of network"),
+        pytest.param(({}, {}), (None, 0), id="none at all"),
+    ],
+)
+def test_a_pool_has_rdma_where_every_node_has_the_same(
+    offered: tuple[dict[str, str], ...], expected: tuple[str | None, int]
+):
+    nodes = [
+        gpu_node(f"h100-{index}", allocatable={"nvidia.com/gpu": "8", **more}) for index, more in enumerate(offered)
+    ]
+    (found,) = supply(inventory_of(nodes)).pools
+    assert (found.rdma_resource, found.rdma_devices) == expected
