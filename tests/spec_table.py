@@ -258,7 +258,7 @@ OUT_OF_RANGE: dict[str, tuple[Changes, str, str]] = {
     "a priority that does not exist": (
         {"priority": "Urgent"},
         "spec.priority",
-        "must be one of Critical, High, Standard or Batch, not 'Urgent'",
+        "must be one of Critical, High, Standard, Batch or None, not 'Urgent'",
     ),
     "a GPU by its marketing name": (
         {"hardware.gpus": ["H100 SXM"]},

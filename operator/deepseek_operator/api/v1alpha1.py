@@ -51,6 +51,7 @@ class Priority(StrEnum):
     HIGH = "High"
     STANDARD = "Standard"
     BATCH = "Batch"
+    NONE = "None"
 
 
 class OnInfeasible(StrEnum):
@@ -176,7 +177,8 @@ class DeepSeekDeploymentSpec(ApiModel):
     )
     priority: Priority | None = Field(
         default=None,
-        description="Who keeps GPUs when they are short, as one of the operator's PriorityClasses. Default: Standard.",
+        description="Who keeps GPUs when they are short, as one of the operator's PriorityClasses; None "
+        "names no class. Default: Standard.",
     )
     priority_class_name: Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$")] = Field(
         default="", description="A PriorityClass of the cluster, in place of priority."

@@ -46,7 +46,7 @@ def why_excluded(
     Args:
         node: from the inventory.
         node_selector: labels that the node must carry, with exactly these values.
-        tolerations: the user's; the one that the operator adds for the GPU's own taint is added here too.
+        tolerations: the user's; those that the operator adds for GPU and spot taints are added here too.
         spot: whether interruptible nodes may be used.
     """
     if node.exclusions:
@@ -54,7 +54,7 @@ def why_excluded(
     for key, value in sorted(node_selector.items()):
         if node.labels.get(key) != value:
             return f"it is not labelled {key}={value}"
-    carried = build_tolerations(node.gpu, tolerations) if node.gpu else tolerations
+    carried = build_tolerations(node.gpu, tolerations, spot) if node.gpu else tolerations
     for taint in node.taints:
         if taint.effect in _EXCLUDING_EFFECTS and not is_tolerated(taint, carried):
             return f"its taint {taint} is not tolerated"

@@ -1,4 +1,4 @@
-"""Which nodes are interruptible: the labels that clouds and node provisioners put on spot capacity."""
+"""Which nodes are interruptible: the labels and taints that clouds and node provisioners put on spot capacity."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ SPOT_LABELS = (
 
 Source: Google Kubernetes Engine, "Spot VMs" and "Preemptible VMs"; Amazon EKS, "Managed node group capacity types";
 Karpenter, "Well-known labels"; Azure Kubernetes Service, "Add an Azure Spot node pool".
+"""
+
+SPOT_TAINTS = (
+    ("cloud.google.com/gke-preemptible", "true"),
+    ("cloud.google.com/gke-spot", "true"),
+    ("kubernetes.azure.com/scalesetpriority", "spot"),
+)
+"""Key and value of the ``NoSchedule`` taints that keep pods off interruptible nodes unless they ask for them, sorted.
+
+Azure puts its own on every spot pool. Google's documentation gives the two others; node auto-provisioning adds them by
+itself. Amazon EKS and Karpenter add none. Source: Azure Kubernetes Service, "Add an Azure Spot node pool"; Google
+Kubernetes Engine, "Spot VMs" and "Preemptible VMs" (sections on taints and tolerations).
 """
 
 

@@ -1,7 +1,8 @@
 """Where a pod may run: on the planned GPU product, where the user's own selector and tolerations allow it.
 
-No spreading and no anti-affinity: replicas are packed by the scheduler's own rules, so that whole nodes stay free for
-big models.
+The instance type is not asked for. A plan is made for a GPU product, of which every node will do; a list of the types
+that exist today would be cluster state, and a new type would change the pods of running models. Who wants one type
+names it in ``spec.hardware.nodeSelector``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.catalog.gpus import Gpu
-from deepseek_operator.catalog.spot import SPOT_LABELS
-from deepseek_operator.resources.names import Manifest
+from deepseek_operator.catalog.spot import SPOT_LABELS, SPOT_TAINTS
+from deepseek_operator.resources.names import Manifest, selector_labels
 
 
 def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW) -> Manifest:
@@ -59,8 +60,42 @@ def implied_toleration(gpu: Gpu) -> Manifest:
     return {"key": gpu.k8s_resource, "operator": "Exists", "effect": "NoSchedule"}
 
 
-def build_tolerations(gpu: Gpu, tolerations: Sequence[Mapping[str, object]]) -> list[Manifest]:
-    """Return the user's tolerations as written, then the implied one unless the user already wrote it."""
+def build_tolerations(gpu: Gpu, tolerations: Sequence[Mapping[str, object]], spot: Spot = Spot.NEVER) -> list[Manifest]:
+    """Return the user's tolerations as written, then the implied ones unless the user already wrote them.
+
+    Args:
+        gpu: the planned product.
+        tolerations: ``spec.hardware.tolerations``.
+        spot: anything but Never also tolerates the taints by which clouds keep pods off interruptible nodes.
+    """
     written = [dict(toleration) for toleration in tolerations]
-    implied = implied_toleration(gpu)
-    return written if implied in written else [*written, implied]
+    implied = [implied_toleration(gpu)]
+    if spot is not Spot.NEVER:
+        implied += [
+            {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"} for key, value in SPOT_TAINTS
+        ]
+    return [*written, *(each for each in implied if each not in written)]
+
+
+SPREAD_OVER = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+"""Labels of the failure domains. Source: Kubernetes, "Well-Known Labels, Annotations and Taints"."""
+
+
+def build_spread(owner: str) -> list[Manifest]:
+    """Return the wish that the replicas of one model lie on different nodes and in different zones.
+
+    Only a wish (``ScheduleAnyway``): GPUs that are free decide first. It stands in every template, also for one
+    replica, where it does nothing: a template that changed with the number of replicas would restart them all.
+
+    Args:
+        owner: name of the DeepSeekDeployment; the pods that answer requests are counted, one per replica.
+    """
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector_labels(owner)},
+        }
+        for key in SPREAD_OVER
+    ]

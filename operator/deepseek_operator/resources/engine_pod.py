@@ -20,7 +20,7 @@ from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.host_memory import NodeMemory
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources import security, vllm
-from deepseek_operator.resources.affinity import build_node_affinity, build_tolerations
+from deepseek_operator.resources.affinity import build_node_affinity, build_spread, build_tolerations
 from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, common_labels, selector_labels
 from deepseek_operator.resources.pod_resources import build_resources, node_memory, shm_bytes
 from deepseek_operator.resources.priorityclass import priority_class_name
@@ -65,10 +65,10 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "priorityClassName": priority_class_name(spec.priority or "Standard", spec.priority_class_name),
         "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.engine.shutdown_seconds + GRACE_MARGIN_SECONDS,
         "securityContext": security.pod_security_context(),
-        "tolerations": build_tolerations(planned_gpu, _tolerations(spec.hardware)),
+        "tolerations": build_tolerations(planned_gpu, _tolerations(spec.hardware), spec.hardware.spot),
+        "topologySpreadConstraints": build_spread(owner),
         "containers": [_container(deployment, plan, source, memory)],
         "volumes": [
             *security.writable_volumes(shm_bytes(memory)),
@@ -76,6 +76,8 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
             *_tls_volumes(spec.engine),
         ],
     }
+    if priority_class := priority_class_name(spec.priority or "Standard", spec.priority_class_name):
+        pod["priorityClassName"] = priority_class
     if spec.hardware.node_selector:
         pod["nodeSelector"] = dict(sorted(spec.hardware.node_selector.items()))
     if affinity := build_node_affinity(planned_gpu, spec.hardware.spot):

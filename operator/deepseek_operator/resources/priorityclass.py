@@ -17,20 +17,27 @@ def priority_class_name(priority: str, own_class: str = "") -> str:
     """Return the PriorityClass to name in the pod.
 
     Args:
-        priority: ``Critical``, ``High``, ``Standard`` or ``Batch``.
+        priority: ``Critical``, ``High``, ``Standard``, ``Batch`` or ``None``.
         own_class: ``spec.priorityClassName``; when given it is used as written.
 
-    >>> priority_class_name("Standard"), priority_class_name("Standard", "gold")
-    ('deepseek-standard', 'gold')
+    Returns:
+        Its name; empty for ``None``: the pods name no class and get the cluster's default.
+
+    >>> priority_class_name("Standard"), priority_class_name("Standard", "gold"), priority_class_name("None")
+    ('deepseek-standard', 'gold', '')
     """
-    return own_class or PRIORITY_CLASSES[priority]
+    return own_class or PRIORITY_CLASSES.get(priority, "")
 
 
 PRIORITY_VALUES = {"Critical": 1_000_000, "High": 100_000, "Standard": 10_000, "Batch": 1_000}
 """The classes' values, as the chart installs them; the system's own classes lie above 1,000,000,000."""
 
 PREEMPTING = frozenset({"Critical", "High"})
-"""Priorities that take GPUs from running models of a lower one; the others wait for free GPUs."""
+"""Priorities that take GPUs from running models of a lower one; the others wait for free GPUs.
+
+Standard is what everybody gets who says nothing, and it lies above the pods of other teams that name no class (0): were
+it to preempt, installing the operator would let every model stop their work.
+"""
 
 
 def build_priority_classes() -> list[dict[str, Any]]:

@@ -98,3 +98,17 @@ def test_a_cordoned_node_is_excluded_even_where_everything_is_tolerated():
 def test_interruptible_nodes(labels: dict[str, str], spot: Spot, reason: str):
     node = node_inventory(read_node(gpu_node("n", more_labels=labels)), [])
     assert why_excluded(node, {}, [], spot) == reason
+
+
+@pytest.mark.parametrize(
+    ("spot", "reason"),
+    [
+        pytest.param(Spot.NEVER, "its taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule is not tolerated"),
+        pytest.param(Spot.ALLOW, ""),
+        pytest.param(Spot.ONLY, ""),
+    ],
+)
+def test_a_cloud_s_taint_on_spot_nodes_is_tolerated_by_who_may_use_them(spot: Spot, reason: str):
+    taint = {"key": "kubernetes.azure.com/scalesetpriority", "value": "spot", "effect": "NoSchedule"}
+    node = gpu_node("n", more_labels={taint["key"]: "spot"}, taints=(taint,))
+    assert why_excluded(node_inventory(read_node(node), []), {}, [], spot) == reason

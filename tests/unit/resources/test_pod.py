@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.catalog.spot import SPOT_LABELS
+from deepseek_operator.catalog.spot import SPOT_LABELS, SPOT_TAINTS
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.result import Plan
@@ -188,6 +188,27 @@ def test_the_users_selector_and_tolerations_stand_beside_the_gpu_taint() -> None
     ]
 
 
+@pytest.mark.parametrize("spot", ["Allow", "Only"])
+def test_pods_that_may_run_on_interruptible_nodes_tolerate_the_taints_of_their_clouds(spot: str) -> None:
+    assert pod_of(hardware={"spot": spot})["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        *({"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"} for key, value in SPOT_TAINTS),
+    ]
+
+
+def test_replicas_prefer_nodes_and_zones_of_their_own() -> None:
+    leaders = {"deepseek-operator.io/deployment": "deepseek-67b", "deepseek-operator.io/role": "leader"}
+    assert pod_of()["topologySpreadConstraints"] == [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": leaders},
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+
+
 def test_a_gpu_of_another_vendor_has_its_own_resource_taint_and_image() -> None:
     container = container_of(make_plan(gpu="mi300x"))
     assert container["resources"]["limits"] == {"amd.com/gpu": "4"}
@@ -267,6 +288,10 @@ def test_the_start_probe_waits_for_the_whole_patience() -> None:
     probe = container_of()["startupProbe"]
     patience = start_patience_seconds(make_deployment().spec.engine, replica_weights_bytes(make_plan()))
     assert probe["periodSeconds"] * probe["failureThreshold"] == patience
+
+
+def test_pods_of_priority_none_name_no_class() -> None:
+    assert "priorityClassName" not in pod_of(priority="None")
 
 
 def test_priority_is_a_class_of_the_chart_or_the_users_own() -> None:
