@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from deepseek_operator.errors import ClusterError
 
@@ -43,8 +44,16 @@ class Turn:
     pressed: bool = False
 
 
-Work = Callable[[str, Turn], Awaitable[bool]]
-"""Does one pass over the object with that key; returns whether something was left to the next pass."""
+class Left(Enum):
+    """What a pass left to the next one."""
+
+    NOTHING = "nothing"
+    SOME = "what can wait until nobody presses"
+    URGENT = "what should follow as soon as those who wait have had their turn"
+
+
+Work = Callable[[str, Turn], Awaitable[Left]]
+"""Does one pass over the object with that key; returns what was left to the next pass."""
 
 ResultObserver = Callable[[str], None]
 """Told ``ok``, ``cluster-error`` or ``bug`` after each pass."""
@@ -175,8 +184,7 @@ class Loops:
     async def _pass(self, key: str, turn: Turn) -> bool:
         """Do one pass; return whether it succeeded."""
         try:
-            if await self._work(key, turn):
-                self.wake(key)
+            left = await self._work(key, turn)
         except ClusterError as error:
             log.warning("%s: %s", key, error)
             self._on_result("cluster-error")
@@ -186,6 +194,10 @@ class Loops:
             self._on_result("bug")
             return False
         self._on_result("ok")
+        if left is Left.URGENT:
+            self.start(key)
+        elif left is Left.SOME:
+            self.wake(key)
         return True
 
 

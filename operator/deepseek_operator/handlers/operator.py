@@ -13,7 +13,7 @@ from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
-from deepseek_operator.handlers.loops import Loops, Turn
+from deepseek_operator.handlers.loops import Left, Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.reconcile import Reconciler
@@ -51,7 +51,7 @@ class Operator:
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
 
-    async def _reconcile(self, uid: str, turn: Turn) -> bool:
+    async def _reconcile(self, uid: str, turn: Turn) -> Left:
         """Do one timed pass over an object."""
         with self._metrics.reconcile_seconds.time():
             return await self._reconciler.reconcile(uid, turn)

@@ -25,7 +25,7 @@ from deepseek_operator.handlers.apply import Applier
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.feedback import feedback_of, with_report
-from deepseek_operator.handlers.loops import Turn
+from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.situation import Situation, Workload
@@ -33,7 +33,7 @@ from deepseek_operator.handlers.status import next_status
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
-from deepseek_operator.resources.desired import desired
+from deepseek_operator.resources.desired import before_workload, desired
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
@@ -103,7 +103,7 @@ class Reconciler:
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
-    async def reconcile(self, uid: str, turn: Turn) -> bool:
+    async def reconcile(self, uid: str, turn: Turn) -> Left:
         """Do one pass over an object.
 
         Args:
@@ -112,14 +112,14 @@ class Reconciler:
                 a status that says no more than that children were made is left to the next pass.
 
         Returns:
-            Whether the status was left to the next pass.
+            What was left to the next pass.
 
         Raises:
             ClusterError: a call failed; what could be done was done and told in the status.
         """
         body = self._observed.deployments.get(uid)
         if body is None or body["metadata"].get("deletionTimestamp"):
-            return False
+            return Left.NOTHING
         if turn.resync:
             self._applier.forget(uid)
             self._made.pop(uid, None)
@@ -128,19 +128,21 @@ class Reconciler:
         situation = await self._decide(body)
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
             try:
-                situation = await self._act(body, situation)
+                situation = await self._act(body, situation, turn)
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
         situation = self._listen(body, self._look(body, situation))
+        if situation.deferred:
+            return Left.URGENT
         if turn.pressed and failure is None and _only_started(situation):
-            return True
+            return Left.SOME
         situation = replace(situation, fits=self._fits(situation))
         self._remember(uid, situation)
         await self._write_status(body, situation)
         if failure is not None:
             raise failure
-        return False
+        return Left.NOTHING
 
     async def _decide(self, body: JsonObject) -> Situation:
         """Parse, plan and choose replicas; nothing is written."""
@@ -207,8 +209,8 @@ class Reconciler:
         decided = ((body.get("status") or {}).get("scaling") or {}).get("desiredReplicas")
         return decided if isinstance(decided, int) else default
 
-    async def _act(self, body: JsonObject, situation: Situation) -> Situation:
-        """Make the children be as desired."""
+    async def _act(self, body: JsonObject, situation: Situation, turn: Turn) -> Situation:
+        """Make the children be as desired; while others press, a new workload waits: its pods slow their Services."""
         deployment, acceptance, decision = situation.deployment, situation.acceptance, situation.decision
         if deployment is None or acceptance is None or acceptance.accepted is None or decision is None:
             return situation
@@ -233,6 +235,9 @@ class Reconciler:
             )
         except InvalidSpecError as error:
             return replace(situation, invalid=str(error))
+        if turn.pressed and not self._observed.children(uid):
+            await self._applier.apply(uid, before_workload(manifests))
+            return replace(situation, deferred=True)
         await self._applier.apply(uid, manifests)
         await self._applier.prune(uid, manifests)
         self._made[uid] = inputs

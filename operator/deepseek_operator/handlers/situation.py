@@ -55,6 +55,7 @@ class Situation:
         fits: whether the missing replicas fit what is free; None when none is missing.
         feedback: what engines have reported, as the status holds it.
         failure: why the children could not be applied, one sentence; empty when they were.
+        deferred: whether the workload was left to the next pass, which follows at once.
     """
 
     generation: int
@@ -68,6 +69,7 @@ class Situation:
     fits: FitsNow | None = None
     feedback: Feedback = field(default_factory=Feedback)
     failure: str = ""
+    deferred: bool = False
 
     @property
     def wanted_replicas(self) -> int:

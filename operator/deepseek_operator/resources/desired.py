@@ -5,7 +5,7 @@ A function of values: applying the result always and pruning what is ours and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.planner.result import Plan
@@ -23,6 +23,9 @@ from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.resources.service import build_service
 from deepseek_operator.resources.storage import build_cache_claim
 from deepseek_operator.resources.template_pin import kept_template, template_data, template_inputs
+
+WORKLOADS = frozenset({"Deployment"})
+"""Kinds whose objects make pods."""
 
 
 def desired(
@@ -84,6 +87,11 @@ def desired(
             _workload(owner, deployment, plan, replicas, template),
         ]
     return [manifest for manifest in manifests if manifest is not None]
+
+
+def before_workload(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Return the manifests that make no pods, in order."""
+    return [manifest for manifest in manifests if manifest["kind"] not in WORKLOADS]
 
 
 def _workload(

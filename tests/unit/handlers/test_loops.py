@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from deepseek_operator.errors import ClusterError
-from deepseek_operator.handlers.loops import Loops, Turn, retry_seconds
+from deepseek_operator.handlers.loops import Left, Loops, Turn, retry_seconds
 
 
 class Work:
@@ -23,7 +23,7 @@ class Work:
         self.gate.set()
         self.changed = asyncio.Condition()
 
-    async def __call__(self, key: str, turn: Turn) -> bool:
+    async def __call__(self, key: str, turn: Turn) -> Left:
         self.running[key] += 1
         self.overlapped |= self.running[key] > 1
         await self.gate.wait()
@@ -33,7 +33,7 @@ class Work:
             self.changed.notify_all()
         if key in self.errors:
             raise self.errors[key]
-        return False
+        return Left.NOTHING
 
     async def reached(self, key: str, passes: int) -> None:
         async with self.changed:
@@ -103,6 +103,57 @@ def test_a_failing_object_is_retried_and_disturbs_no_other(error: Exception, res
     assert results.count(result) >= 1
     assert results.count("ok") >= 3
     assert good == 4
+
+
+def test_what_is_left_urgently_follows_after_those_who_wait() -> None:
+    keys = [f"object-{number}" for number in range(12)]
+
+    async def scenario() -> tuple[list[str], list[bool]]:
+        order: list[str] = []
+        pressed: list[bool] = []
+        done = asyncio.Event()
+
+        async def work(key: str, turn: Turn) -> Left:
+            await asyncio.sleep(0)
+            order.append(key)
+            pressed.append(turn.pressed)
+            if len(order) == 2 * len(keys):
+                done.set()
+            return Left.URGENT if order.count(key) == 1 else Left.NOTHING
+
+        running = Loops(work, resync_seconds=3600, max_parallel=4, settle_seconds=3600)
+        for key in keys:
+            running.start(key)
+        await done.wait()
+        await running.close()
+        return order, pressed
+
+    order, pressed = asyncio.run(scenario())
+    assert order == [*keys, *keys]
+    assert (pressed[4:12], pressed[-1]) == ([True] * 8, False)
+
+
+def test_what_is_left_without_haste_is_done_by_one_more_pass() -> None:
+    async def scenario() -> int:
+        passes = 0
+        done = asyncio.Event()
+
+        async def work(key: str, turn: Turn) -> Left:
+            nonlocal passes
+            passes += 1
+            if passes == 2:
+                done.set()
+            return Left.SOME if passes == 1 else Left.NOTHING
+
+        running = Loops(work, resync_seconds=3600, max_parallel=4, settle_seconds=0)
+        running.start("a")
+        await done.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await running.close()
+        return passes
+
+    assert asyncio.run(scenario()) == 2
 
 
 def test_waking_an_unknown_object_makes_no_loop() -> None:
