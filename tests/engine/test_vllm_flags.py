@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import pytest
 
-from deepseek_operator.catalog.engines import engine_flags, engine_releases
+from deepseek_operator.catalog.chat_parsers import chat_parsers
+from deepseek_operator.catalog.engines import FlagSpec, engine_flags, engine_releases
+from deepseek_operator.catalog.models import model, model_names
 from deepseek_operator.catalog.quantizations import quantizations
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.resources.vllm import VllmSettings, planned_args
+from deepseek_operator.resources.vllm import VllmSettings, default_args, planned_args
 from model_factories import make_plan
 
 VERSIONS = [release.version for release in engine_releases() if release.engine == "vllm"]
@@ -29,10 +32,25 @@ def test_every_argument_is_a_flag_of_the_release(version: str, expert: bool, tls
             model="a/b", revision="c", served_names=("d",), quantization=rung.vllm_name, tls=tls, shutdown_seconds=1
         )
         for argument in planned_args(plan, settings)[1:]:
-            name, assigned, value = argument.partition("=")
-            assert flags[name].names[0] == name, f"{argument}: not the flag's first spelling"
-            assert flags[name].takes_value is bool(assigned), f"{argument}: value and flag do not match"
-            assert not flags[name].choices or value in flags[name].choices, f"{argument}: not among the choices"
+            judge(argument, flags)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", model_names())
+def test_every_default_of_every_model_is_a_flag_of_the_release(version: str, name: str) -> None:
+    flags = engine_flags("vllm", version)
+    parsers = chat_parsers(name, model(name).architecture)
+    settings = VllmSettings(model=name, served_names=(name,), shutdown_seconds=1, parsers=parsers, prefix_caching=True)
+    for argument in default_args(settings):
+        judge(argument, flags)
+
+
+def judge(argument: str, flags: Mapping[str, FlagSpec]) -> None:
+    """Fail unless an argument is a flag by its first spelling, with a value where it takes one."""
+    name, assigned, value = argument.partition("=")
+    assert flags[name].names[0] == name, f"{argument}: not the flag's first spelling"
+    assert flags[name].takes_value is bool(assigned), f"{argument}: value and flag do not match"
+    assert not flags[name].choices or value in flags[name].choices, f"{argument}: not among the choices"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

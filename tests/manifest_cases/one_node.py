@@ -36,7 +36,7 @@ LARGE: dict[str, Any] = {
         "tolerations": [{"key": "team", "value": "search", "effect": "NoSchedule"}],
     },
     "engine": {
-        "extraArgs": ["--reasoning-parser=deepseek_r1"],
+        "extraArgs": ["--max-num-queued-reqs=256"],
         "apiKeySecretRef": {"name": "r1-keys", "key": "api"},
         "tlsSecretRef": {"name": "r1-tls"},
         "shutdownSeconds": 600,

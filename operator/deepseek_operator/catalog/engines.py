@@ -129,6 +129,7 @@ class FlagSpec:
         takes_many: whether several values may follow.
         choices: the only values that are accepted; empty when any is.
         default: the engine's default, as its parser reports it; None when there is none or it is decided later.
+        is_switch: whether it takes no value at all.
     """
 
     names: tuple[str, ...]
@@ -136,6 +137,7 @@ class FlagSpec:
     takes_many: bool
     choices: tuple[str, ...]
     default: object
+    is_switch: bool = False
 
 
 @functools.cache
@@ -215,4 +217,5 @@ def _flag(row: Mapping[str, Any]) -> FlagSpec:
         takes_many=row["nargs"] in ("+", "*"),
         choices=tuple(str(choice) for choice in row["choices"] or ()),
         default=row["default"],
+        is_switch=row["nargs"] == 0,
     )

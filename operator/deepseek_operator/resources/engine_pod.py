@@ -13,9 +13,11 @@ from deepseek_operator.api.spec_engine import EngineSpec, EnvVar
 from deepseek_operator.api.spec_hardware import HardwareSpec
 from deepseek_operator.api.to_request import model_shape
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.catalog.chat_parsers import chat_parsers
 from deepseek_operator.catalog.engines import engine_flags, engine_release
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.quantizations import quantization
+from deepseek_operator.catalog.shapes import CompressedAttention
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.host_memory import NodeMemory
 from deepseek_operator.planner.result import Plan
@@ -105,7 +107,7 @@ def replica_weights_bytes(plan: Plan) -> int:
 
 def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, memory: NodeMemory) -> Manifest:
     engine, tls = deployment.spec.engine, deployment.spec.engine.tls_secret_ref is not None
-    planned_gpu = gpu(plan.gpu)
+    planned_gpu, shape = gpu(plan.gpu), model_shape(served_model(deployment.spec, plan))
     settings = vllm.VllmSettings(
         model=source.model,
         revision=source.revision,
@@ -114,6 +116,8 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         tls=tls,
         shutdown_seconds=engine.shutdown_seconds,
         extra_args=engine.extra_args,
+        parsers=chat_parsers(plan.model_name, shape.architecture),
+        prefix_caching=not isinstance(shape.attention, CompressedAttention),
     )
     return {
         "name": CONTAINER_NAME,

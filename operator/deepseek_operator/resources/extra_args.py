@@ -1,109 +1,38 @@
 """The user's own engine flags: they may add to the plan, never contradict it, and must exist in the release.
 
 A flag that changes what the planner counted (memory, splits, context) or what the operator promises (ports, secrets,
-metrics) has a field in the resource instead, and the refusal names it.
+metrics) has a field in the resource instead, and the refusal names it. A flag that the operator only sets by default
+(parsers, prefix caching) is the user's to change.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from deepseek_operator.catalog.engines import FlagSpec
 from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
+from deepseek_operator.resources.reserved_flags import RESERVED_FLAGS, SHORT_OPTIONS
 
 FIELD = "spec.engine.extraArgs"
 
-_SET_BY_OPERATOR = "leave it out; the Service, the probes and the metrics rely on the operator's value"
-_MANY_PODS = "leave it out; the plan decides how ranks are placed (spec.parallelism)"
-_OFFLOAD = "set spec.engine.weightOffloadBytes instead"
-_KV_OFFLOAD = "set spec.engine.kvOffload instead"
-_SPECULATIVE = "set spec.engine.speculative instead"
-_ADAPTERS = "set spec.model.loraAdapters instead"
-_TLS = "set spec.engine.tlsSecretRef instead"
-_MEMORY = "leave it out; the planner sizes the KV cache from the memory that is really left"
 
-RESERVED_FLAGS: Mapping[str, str] = {
-    "--api-key": "set spec.engine.apiKeySecretRef instead; an argument is readable by everyone who may read pods",
-    "--config": "write the flags themselves; a file could contradict the plan unseen",
-    "--cpu-offload-gb": _OFFLOAD,
-    "--cpu-offload-params": _OFFLOAD,
-    "--data-parallel-address": _MANY_PODS,
-    "--data-parallel-backend": _MANY_PODS,
-    "--data-parallel-external-lb": _MANY_PODS,
-    "--data-parallel-hybrid-lb": _MANY_PODS,
-    "--data-parallel-multi-port-external-lb": _MANY_PODS,
-    "--data-parallel-rank": _MANY_PODS,
-    "--data-parallel-rpc-port": _MANY_PODS,
-    "--data-parallel-size": "set spec.parallelism.data instead",
-    "--data-parallel-size-local": _MANY_PODS,
-    "--data-parallel-start-rank": _MANY_PODS,
-    "--decode-context-parallel-size": _MANY_PODS,
-    "--device-ids": _MANY_PODS,
-    "--disable-log-stats": _SET_BY_OPERATOR,
-    "--distributed-executor-backend": _MANY_PODS,
-    "--download-dir": "set spec.model.cache instead",
-    "--dtype": "set spec.precision.quantization instead; the plan counts the bytes of the checkpoint's own type",
-    "--enable-elastic-ep": _MANY_PODS,
-    "--enable-expert-parallel": "set spec.parallelism.expert instead",
-    "--enable-lora": _ADAPTERS,
-    "--gpu-memory-utilization": "set spec.engine.gpuMemoryUtilizationPercent instead",
-    "--grpc": _SET_BY_OPERATOR,
-    "--headless": _MANY_PODS,
-    "--help": "leave it out; the engine would not start",
-    "--hf-overrides": "leave it out; the plan counts the config that the checkpoint has (spec.model.config)",
-    "--hf-token": "set spec.model.storage.huggingFace.tokenSecretRef instead",
-    "--host": _SET_BY_OPERATOR,
-    "--kv-cache-dtype": "set spec.precision.kvCache instead",
-    "--kv-cache-memory-bytes": _MEMORY,
-    "--kv-offloading-backend": _KV_OFFLOAD,
-    "--kv-offloading-size": _KV_OFFLOAD,
-    "--lora-modules": _ADAPTERS,
-    "--master-addr": _MANY_PODS,
-    "--master-port": _MANY_PODS,
-    "--max-loras": _ADAPTERS,
-    "--max-lora-rank": _ADAPTERS,
-    "--max-model-len": "set spec.workload.maxContextTokens instead",
-    "--max-num-batched-tokens": "set spec.engine.maxNumBatchedTokens instead",
-    "--max-num-seqs": "set spec.engine.maxNumSeqs instead",
-    "--model": "set spec.model.name instead",
-    "--nnodes": _MANY_PODS,
-    "--node-rank": _MANY_PODS,
-    "--num-gpu-blocks-override": _MEMORY,
-    "--offload-backend": _OFFLOAD,
-    "--offload-group-size": _OFFLOAD,
-    "--offload-num-in-group": _OFFLOAD,
-    "--offload-params": _OFFLOAD,
-    "--offload-prefetch-step": _OFFLOAD,
-    "--pipeline-parallel-size": "set spec.parallelism.pipeline instead",
-    "--port": _SET_BY_OPERATOR,
-    "--prefill-context-parallel-size": _MANY_PODS,
-    "--quantization": "set spec.precision.quantization instead",
-    "--revision": "set spec.model.revision instead",
-    "--root-path": _SET_BY_OPERATOR,
-    "--served-model-name": "set spec.model.servedName instead",
-    "--shutdown-timeout": "set spec.engine.shutdownSeconds instead",
-    "--spec-method": _SPECULATIVE,
-    "--spec-model": _SPECULATIVE,
-    "--spec-tokens": _SPECULATIVE,
-    "--speculative-config": _SPECULATIVE,
-    "--ssl-ca-certs": _TLS,
-    "--ssl-cert-reqs": _TLS,
-    "--ssl-certfile": _TLS,
-    "--ssl-keyfile": _TLS,
-    "--tensor-parallel-size": "set spec.parallelism.tensor instead",
-    "--uds": _SET_BY_OPERATOR,
-}
-"""Flags that have an owner already, by their first spelling, with what to write instead."""
-
-
-def merged_args(planned: Sequence[str], extra: Sequence[str], flags: Mapping[str, FlagSpec], release: str) -> list[str]:
-    """Return the plan's arguments followed by those of the user's that add something.
+def merged_args(
+    planned: Sequence[str],
+    extra: Sequence[str],
+    flags: Mapping[str, FlagSpec],
+    release: str,
+    defaults: Sequence[str] = (),
+) -> list[str]:
+    """Return the plan's arguments, the defaults that the user leaves, and those of the user's that add something.
 
     Args:
         planned: arguments of the plan, each one ``--flag`` or ``--flag=value``; positional ones first.
         extra: the user's arguments, one word per item: ``--flag``, ``--flag=value``, or ``--flag`` and its values.
+            Underscores count as hyphens, as the engine takes them.
         flags: the release's flags by every spelling (`catalog.engines.engine_flags`).
         release: engine release, for messages.
+        defaults: arguments that the user may change, each one word; one that the user names is left out.
 
     Raises:
         InvalidSpecError: a flag does not exist in the release, belongs to the plan or to another field, lacks
@@ -113,21 +42,36 @@ def merged_args(planned: Sequence[str], extra: Sequence[str], flags: Mapping[str
     >>> flags = engine_flags("vllm", "0.32.0")
     >>> merged_args(["m", "--max-num-seqs=64"], ["--seed", "7", "--max-num-seqs", "64"], flags, "0.32.0")
     ['m', '--max-num-seqs=64', '--seed', '7']
+    >>> merged_args(["m"], ["--reasoning_parser=mine"], flags, "0.32.0", ["--reasoning-parser=deepseek_r1"])
+    ['m', '--reasoning-parser=mine']
     """
-    merged = list(planned)
+    added: list[str] = []
+    named: set[str] = set()
     for words in _grouped(extra):
-        spelling, _, value = words[0].partition("=")
-        spec = flags.get(spelling.split(".", 1)[0])
+        written, equals, value = words[0].partition("=")
+        name, dot, field = written.partition(".")
+        spelling = name.replace("_", "-")
+        spec = flags.get(spelling)
         if spec is None:
-            raise InvalidSpecError(FIELD, _unknown(spelling, flags, release))
+            raise InvalidSpecError(FIELD, _unknown(written, spelling, flags, release))
+        values = [*filter(None, (value,)), *words[1:]]
+        if not dot and _says_the_same(spelling, spec, values, planned):
+            continue
         flag = spec.names[0]
-        if "=".join((spelling, *filter(None, (value, *words[1:])))) in planned:
-            continue  # says what the plan says
         if flag in RESERVED_FLAGS:
-            raise InvalidSpecError(FIELD, f"{shortened(spelling)} contradicts the plan: {RESERVED_FLAGS[flag]}")
-        _check_values(spelling, [*filter(None, (value,)), *words[1:]], spec)
-        merged += words
-    return merged
+            raise InvalidSpecError(FIELD, f"{shortened(written)} contradicts the plan: {RESERVED_FLAGS[flag]}")
+        _check_values(shortened(written), values, spec, given=bool(equals) or len(words) > 1)
+        named.add(flag)
+        added += [spelling + dot + field + equals + value, *words[1:]]
+    kept = [word for word in defaults if word.partition("=")[0] not in named]
+    return [*planned, *kept, *added]
+
+
+def _says_the_same(spelling: str, spec: FlagSpec, values: Sequence[str], planned: Sequence[str]) -> bool:
+    """Whether an argument repeats one of the plan's, in whatever spelling."""
+    if spelling.startswith("--no-") and spelling != spec.names[0]:
+        return False
+    return len(values) <= 1 and "=".join((spec.names[0], *values)) in planned
 
 
 def _grouped(extra: Sequence[str]) -> list[list[str]]:
@@ -137,7 +81,7 @@ def _grouped(extra: Sequence[str]) -> list[list[str]]:
         if word.startswith("--") and len(word) > 2:
             groups.append([word])
         elif word.startswith("-") and not word[1:].replace(".", "", 1).isdigit():
-            raise InvalidSpecError(FIELD, f"{shortened(word)!r} is a short option; write the flag out, as in --seed=1")
+            raise InvalidSpecError(FIELD, _short_option(word))
         elif not groups:
             raise InvalidSpecError(FIELD, f"{shortened(word)!r} belongs to no flag; begin with one, as in --seed=1")
         else:
@@ -145,9 +89,19 @@ def _grouped(extra: Sequence[str]) -> list[list[str]]:
     return groups
 
 
-def _check_values(spelling: str, values: Sequence[str], spec: FlagSpec) -> None:
+def _short_option(word: str) -> str:
+    """Return why a word with one hyphen is refused, with the flag that it stands for where it is one."""
+    short = re.match("-[A-Za-z]*", word)
+    flag = SHORT_OPTIONS.get(short.group() if short else "")
+    if flag is not None and flag in RESERVED_FLAGS:
+        return f"{shortened(word)} ({flag}) contradicts the plan: {RESERVED_FLAGS[flag]}"
+    return f"{shortened(word)!r} is a short option; write the flag out, as in {flag or '--seed'}=1"
+
+
+def _check_values(name: str, values: Sequence[str], spec: FlagSpec, *, given: bool) -> None:
     """Refuse what the engine's parser would refuse at start-up, where it costs a crash loop."""
-    name = shortened(spelling)
+    if spec.is_switch and given:
+        raise InvalidSpecError(FIELD, f"{name} is a switch and takes no value; write {name} alone")
     if spec.takes_value and not values:
         raise InvalidSpecError(FIELD, f"{name} needs a value; write {name}=VALUE")
     if len(values) > 1 and not spec.takes_many:
@@ -159,7 +113,7 @@ def _check_values(spelling: str, values: Sequence[str], spec: FlagSpec) -> None:
         )
 
 
-def _unknown(spelling: str, flags: Mapping[str, FlagSpec], release: str) -> str:
+def _unknown(written: str, spelling: str, flags: Mapping[str, FlagSpec], release: str) -> str:
     near = near_matches(spelling, flags)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `vllm serve --help=all` of that release"
-    return f"{shortened(spelling)} is no flag of vLLM {release}; {hint}"
+    return f"{shortened(written)} is no flag of vLLM {release}; {hint}"

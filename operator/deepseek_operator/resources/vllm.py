@@ -1,6 +1,8 @@
 """The command line of vLLM: the plan written out flag by flag, so that nothing is left to a default that may change.
 
-Every flag that is written here exists in the flag table of the release (checked by ``tests/engine``).
+Three kinds of arguments stand in one line: those of the plan and the spec (`planned_args`), which nobody may
+contradict; the operator's defaults (`default_args`), which ``spec.engine.extraArgs`` may change; and what the user
+adds. Every flag that is written here exists in the flag table of the release (checked by ``tests/engine``).
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deepseek_operator.catalog.chat_parsers import NO_PARSERS, ChatParsers
 from deepseek_operator.catalog.engines import FlagSpec
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.extra_args import merged_args
@@ -31,6 +34,8 @@ class VllmSettings:
         tls: whether a TLS Secret is mounted at ``TLS_PATH``.
         shutdown_seconds: how long requests in flight may take after a stop, 0 or more.
         extra_args: the user's own arguments.
+        parsers: how the model's reasoning and tool calls are read.
+        prefix_caching: whether requests with the same beginning share its KV cache; False leaves it to the engine.
     """
 
     model: str
@@ -40,6 +45,8 @@ class VllmSettings:
     tls: bool = False
     shutdown_seconds: int
     extra_args: tuple[str, ...] = ()
+    parsers: ChatParsers = NO_PARSERS
+    prefix_caching: bool = False
 
 
 def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
@@ -70,6 +77,19 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
     return [settings.model, *_served(settings.served_names), *words]
 
 
+def default_args(settings: VllmSettings) -> list[str]:
+    """Return the arguments that the operator sets unless the user names the same flags: parsers and prefix caching."""
+    parsers = settings.parsers
+    values = [
+        ("--enable-prefix-caching", settings.prefix_caching),
+        ("--tokenizer-mode", parsers.tokenizer),
+        ("--reasoning-parser", parsers.reasoning),
+        ("--enable-auto-tool-choice", bool(parsers.tool)),
+        ("--tool-call-parser", parsers.tool),
+    ]
+    return [flag if value is True else f"{flag}={value}" for flag, value in values if value]
+
+
 def _served(names: tuple[str, ...]) -> list[str]:
     """Return the served names; several are words of their own, because the parser takes one after an equals sign."""
     return [f"--served-model-name={names[0]}"] if len(names) == 1 else ["--served-model-name", *names]
@@ -87,7 +107,7 @@ def literal(argument: str) -> str:
 
 
 def build_args(plan: Plan, settings: VllmSettings, flags: Mapping[str, FlagSpec]) -> list[str]:
-    """Return all arguments of ``vllm serve``: the planned ones, then what the user adds.
+    """Return all arguments of ``vllm serve``: the planned ones, the defaults, then what the user adds.
 
     Args:
         plan: the accepted plan.
@@ -97,7 +117,9 @@ def build_args(plan: Plan, settings: VllmSettings, flags: Mapping[str, FlagSpec]
     Raises:
         InvalidSpecError: one of the user's arguments does not exist in the release or contradicts the plan.
     """
-    words = merged_args(planned_args(plan, settings), settings.extra_args, flags, plan.engine_release)
+    words = merged_args(
+        planned_args(plan, settings), settings.extra_args, flags, plan.engine_release, default_args(settings)
+    )
     return [literal(word) for word in words]
 
 
