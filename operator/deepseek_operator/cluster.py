@@ -175,6 +175,12 @@ class Cluster:
         resource = RESOURCES[kind]
         return await self._call("GET", resource, resource.path(namespace, name))
 
+    async def served_versions(self) -> frozenset[str]:
+        """Return every group version that the API server serves, such as ``apps/v1``; the core group is left out."""
+        answer = await self._call("GET", Resource("", "apis", namespaced=False), "/apis")
+        groups = answer.get("groups") or ()
+        return frozenset(each["groupVersion"] for group in groups for each in group.get("versions") or ())
+
     async def list(
         self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> AsyncIterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from deepseek_operator.capacity.fields import count_of, integer_at, is_set, item
 from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
 from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.planner.measurement import Measurement, distinct
+from deepseek_operator.resources.features import ClusterFeatures, features_named
 
 API_VERSION: Final = "deepseek-operator.io/v1alpha1"
 KIND: Final = "InventorySnapshot"
@@ -49,7 +50,10 @@ def project_pod(pod: Mapping[str, object]) -> dict[str, object]:
 
 
 def snapshot(
-    nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], measurements: Iterable[Measurement] = ()
+    nodes: Iterable[NodeFacts],
+    pods: Iterable[PodFacts],
+    measurements: Iterable[Measurement] = (),
+    features: ClusterFeatures | None = None,
 ) -> dict[str, object]:
     """Return a snapshot, sorted by name.
 
@@ -57,6 +61,7 @@ def snapshot(
         nodes: every node of the cluster, read with ``read_node`` page by page, so that no live object is kept.
         pods: pods of all namespaces; those that ask for no GPU or have finished are left out.
         measurements: what engines of the cluster have reported.
+        features: which APIs the cluster serves; None when nobody looked.
 
     >>> snapshot([read_node({"metadata": {"name": "cpu-1"}})], [])["nodes"]
     [{'name': 'cpu-1'}]
@@ -64,6 +69,7 @@ def snapshot(
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
+        **({} if features is None else {"features": features.names()}),
         "nodes": [_stored_node(node) for node in sorted(nodes, key=lambda node: node.name)],
         "pods": [_stored_pod(pod) for pod in sorted(pods, key=lambda pod: (pod.namespace, pod.name)) if pod.matters],
         "measurements": [stored_measurement(each) for each in distinct(measurements)],
@@ -124,6 +130,23 @@ def snapshot_measurements(data: Mapping[str, object]) -> tuple[Measurement, ...]
         return distinct(measurements_of(item for item in items if item.get("kind") == DEPLOYMENT_KIND))
     except InventoryError as error:
         raise InventoryError(f"{error}; {_REMEDY}") from error
+
+
+def snapshot_features(data: Mapping[str, object]) -> ClusterFeatures:
+    """Return which APIs the cluster of a snapshot serves; none where the file does not tell, as a plain list.
+
+    Raises:
+        InventoryError: the field holds something other than names.
+
+    >>> snapshot_features({"kind": KIND, "features": ["kueue"]}).names()
+    ['kueue']
+    """
+    names = data.get("features") if str(data.get("kind")) == KIND else None
+    if names is None:
+        return ClusterFeatures()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InventoryError(f"features is no list of names; {_REMEDY}")
+    return features_named(names)
 
 
 def _refuse_duplicates(what: str, names: Iterable[str]) -> None:

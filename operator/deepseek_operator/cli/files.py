@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deepseek_operator.capacity.inventory import Inventory
     from deepseek_operator.cluster import Cluster
     from deepseek_operator.planner.measurement import Measurement
+    from deepseek_operator.resources.features import ClusterFeatures
 
     Facts = tuple[Sequence[NodeFacts], Sequence[PodFacts], Sequence[Measurement]]
 
@@ -89,6 +90,21 @@ def read_facts(cluster: Path | None, kubeconfig: str | None) -> Facts:
         return asyncio.run(_read_live(kubeconfig))
     data = _load_json(cluster)
     return (*load_snapshot(data), snapshot_measurements(data))
+
+
+def read_features(cluster: Path | None, kubeconfig: str | None) -> ClusterFeatures:
+    """Return which APIs the cluster of a snapshot file serves, or the live one; errors as `read_facts`."""
+    import asyncio
+
+    from deepseek_operator.capacity.snapshot import snapshot_features
+    from deepseek_operator.cluster import connect
+    from deepseek_operator.resources.features import features_of
+
+    async def live() -> ClusterFeatures:
+        async with await connect(kubeconfig) as connection:
+            return features_of(await connection.served_versions())
+
+    return asyncio.run(live()) if cluster is None else snapshot_features(_load_json(cluster))
 
 
 def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:

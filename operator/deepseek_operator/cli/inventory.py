@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts
+from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts, read_features
 from deepseek_operator.cli.output import Output, OutputFormat, console, write
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output
     if output is OutputFormat.TABLE:
         _print_table(build(nodes, pods))
     else:
-        write(snapshot(nodes, pods, measurements), output)
+        write(snapshot(nodes, pods, measurements, read_features(cluster, kubeconfig)), output)
 
 
 def _print_table(found: Inventory) -> None:

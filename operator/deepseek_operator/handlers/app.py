@@ -90,7 +90,8 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
             await leadership.acquire()
         metrics.leading.set(1)
         followers = Followers(cluster, operator, settings.namespaces)
-        beside = [followers.run()]
+        await operator.discovery.look()
+        beside = [followers.run(), operator.discovery.run()]
         if settings.leader_election:
             beside.append(leadership.hold())
         await _watch(cluster, settings, operator, followers, beside)

@@ -11,6 +11,7 @@ from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.measurements import read_measurements
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.loops import Left, Loops, Turn
@@ -48,6 +49,7 @@ class Operator:
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
+        self.discovery = Discovery(cluster, lambda: self._settle(nodes_changed=True))
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
 

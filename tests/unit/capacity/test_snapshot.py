@@ -7,8 +7,15 @@ import pytest
 
 from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.capacity.facts import read_node, read_pod
-from deepseek_operator.capacity.snapshot import load_snapshot, project_node, project_pod, snapshot
+from deepseek_operator.capacity.snapshot import (
+    load_snapshot,
+    project_node,
+    project_pod,
+    snapshot,
+    snapshot_features,
+)
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.resources.features import ClusterFeatures
 
 REMEDY = "; write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
 
@@ -104,6 +111,15 @@ def test_a_snapshot_and_the_list_of_kubectl_say_the_same():
         tuple(read_node(node) for node in (nodes[1], nodes[0], nodes[2])),
         tuple(read_pod(pod) for pod in pods[:2]),
     )
+
+
+def test_a_snapshot_tells_the_served_features_and_a_list_does_not():
+    made = snapshot([], [], features=ClusterFeatures(leader_worker_set=True, kueue=True))
+    assert made["features"] == ["kueue", "leader_worker_set"]
+    assert snapshot_features(made) == ClusterFeatures(leader_worker_set=True, kueue=True)
+    assert snapshot_features({"kind": "List", "features": ["kueue"]}) == ClusterFeatures()
+    with pytest.raises(InventoryError, match=r"^features is no list of names; write one with"):
+        snapshot_features({**made, "features": "kueue"})
 
 
 def test_the_list_of_one_kind_needs_no_kind_on_its_items():
