@@ -83,6 +83,10 @@ class UnknownGpuError(CatalogError):
     """No such GPU product; the remedy is an id of ``catalog gpus``."""
 
 
+class UnknownMigProfileError(CatalogError):
+    """The GPU product has no such slice; the remedy is one of the profiles that the text names."""
+
+
 class UnknownQuantizationError(CatalogError):
     """No such quantization; the remedy is a name of the quantization table."""
 

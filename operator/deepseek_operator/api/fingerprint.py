@@ -14,6 +14,7 @@ from typing import Any
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
 
 HASH_CHARACTERS = 8
@@ -52,6 +53,7 @@ def plan_hash(plan: Plan) -> str:
     The number of replicas, cost, predictions, memory figures and reasons do not count: they say something about the
     same pods.
     """
+    share = {} if plan.share is None else {"share": _share(plan.share), "fixedKvCacheBytes": plan.fixed_kv_cache_bytes}
     return _digest(
         {
             "model": plan.model_name,
@@ -66,6 +68,7 @@ def plan_hash(plan: Plan) -> str:
             "maxNumBatchedTokens": plan.max_num_batched_tokens,
             "gpuMemoryUtilizationPercent": plan.gpu_memory_utilization_percent,
             "engineRelease": plan.engine_release,
+            **share,
         }
     )[:HASH_CHARACTERS]
 
@@ -76,6 +79,12 @@ def _split(parallelism: Parallelism) -> dict[str, object]:
     if parallelism.decode_context == 1:
         del fields["decode_context"]
     return fields
+
+
+def _share(share: GpuShare) -> dict[str, object]:
+    """Return what a share means for pods; the size of a MIG slice says nothing that its profile does not."""
+    pods = share.key if share.profile else share
+    return {name: value for name, value in asdict(pods).items() if value}
 
 
 def spec_fingerprint(deployment: DeepSeekDeployment) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from deepseek_operator.api.conditions import truncated
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.share_status import share_read, share_status
 from deepseek_operator.api.status import (
     MAX_ALTERNATIVES,
     MAX_NEAREST_PLANS,
@@ -63,6 +64,7 @@ def plan_status(plan: Plan) -> JsonObject:
         "reasons": [truncated(reason) for reason in plan.reasons[:MAX_REASONS]],
         "alternatives": [_alternative(each) for each in plan.alternatives[:MAX_ALTERNATIVES]],
         **({} if plan.compromise is None else {"compromise": _compromise(plan.compromise)}),
+        **({} if plan.share is None else {"share": share_status(plan.share)}),
     }
 
 
@@ -86,7 +88,7 @@ def summary_status(plan: Plan, *, ready: int, wanted: int) -> JsonObject:
         wanted: replicas that should.
     """
     return {
-        "gpus": f"{plan.gpus_per_replica} x {plan.gpu}",
+        "gpus": f"{plan.gpus_per_replica} x {plan.gpu_name}",
         "parallel": str(plan.parallelism),
         "ready": f"{ready}/{wanted}",
     }
@@ -128,6 +130,7 @@ def _plan(read: PlanStatus) -> Plan:
         reasons=read.reasons,
         alternatives=tuple(_alternative_read(each) for each in read.alternatives),
         compromise=None if read.compromise is None else _compromise_read(read.compromise),
+        share=None if read.share is None else share_read(read.share, read.memory_per_gpu.total_bytes),
     )
 
 

@@ -113,6 +113,9 @@ class HardwareSpec(ApiModel):
         default=None,
         description='Most US dollars per hour of all replicas together, as text such as "40.00". Default: no limit.',
     )
+    mig_profile: Annotated[str, Field(max_length=32, pattern=r"^([1-9][0-9]*g\.[0-9]+gb([-+][a-z.]+)*)?$")] = Field(
+        default="", description="MIG slice of each replica, such as 3g.40gb. Default: planned."
+    )
     spot: Spot = Field(
         default=Spot.NEVER,
         description="Whether interruptible (spot) nodes may be used; they are known by the labels of the clouds. "

@@ -112,6 +112,15 @@ class CompromiseStatus(StatusModel):
     message: Sentence = Field(description="The limit, what was needed and what there is.")
 
 
+class GpuShareStatus(StatusModel):
+    """How a replica gets its part of a GPU."""
+
+    mechanism: Word = Field(description="Who divides the GPU.")
+    resource: Word = Field(default="", description="What a pod requests one of.")
+    profile: Word = Field(default="", description="MIG profile.")
+    slices_per_gpu: Count = Field(description="Equal shares of one GPU.")
+
+
 class PlanStatus(StatusModel):
     """How the model is run."""
 
@@ -147,6 +156,7 @@ class PlanStatus(StatusModel):
     compromise: CompromiseStatus | None = Field(
         default=None, description="What it gives up; absent for a plan of what was asked."
     )
+    share: GpuShareStatus | None = Field(default=None, description="Part of a GPU; absent for whole GPUs.")
 
 
 class NearestPlanStatus(StatusModel):

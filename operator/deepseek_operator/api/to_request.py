@@ -11,10 +11,11 @@ from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
 from deepseek_operator.api.spec_scaling import FallbackTrigger
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, DeepSeekDeploymentSpec, OnInfeasible
-from deepseek_operator.catalog import engines, gpus, hf_config, models, quantizations
+from deepseek_operator.catalog import engines, gpus, hf_config, mig, models, quantizations
 from deepseek_operator.catalog.shapes import ModelShape
-from deepseek_operator.errors import CatalogError, InvalidSpecError, UnsupportedModelError
+from deepseek_operator.errors import CatalogError, InvalidSpecError, UnknownMigProfileError, UnsupportedModelError
 from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.planner.gpu_share import Sharing
 from deepseek_operator.planner.request import PinnedParallelism, PlanRequest, Sla, Workload
 
 _KV_CACHE_DTYPES = {
@@ -37,6 +38,7 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
     _refuse_wrong_fallbacks(spec)
     _refuse_unknown_names(spec)
     _refuse_contradicting_checkpoint(spec)
+    _refuse_wrong_mig_profile(spec)
     asked = _asked(spec)
     fallbacks = tuple(replace(asked, model_name=each.model, model=models.shape(each.model)) for each in spec.fallbacks)
     return replace(asked, fallbacks=fallbacks, deploy_nearest=spec.on_infeasible is OnInfeasible.DEPLOY_NEAREST)
@@ -72,6 +74,8 @@ def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
         max_num_batched_tokens=spec.engine.max_num_batched_tokens,
         gpu_memory_utilization_percent=spec.engine.gpu_memory_utilization_percent,
         engine_release=spec.engine.release or PlanRequest.engine_release,
+        sharing=spec.sharing,
+        mig_profile=spec.hardware.mig_profile,
     )
 
 
@@ -144,6 +148,28 @@ def _refuse_contradicting_checkpoint(spec: DeepSeekDeploymentSpec) -> None:
         raise InvalidSpecError(
             field, f"{precision.quantization} is made from the model's own weights while loading; leave it out"
         )
+
+
+def _refuse_wrong_mig_profile(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise for a slice that no GPU can be cut into, or that the sharing excludes."""
+    profile, field = spec.hardware.mig_profile, "spec.hardware.migProfile"
+    if not profile:
+        return
+    if spec.sharing is Sharing.EXCLUSIVE:
+        raise InvalidSpecError(field, "a MIG slice is a part of a GPU, and spec.sharing: Exclusive asks for whole ones")
+    named = [gpus.gpu(gpu_id) for gpu_id in spec.hardware.gpus] or list(gpus.gpus())
+    if any(profile in gpu.mig_profiles for gpu in named):
+        return
+    if len(named) == 1:
+        try:
+            mig.mig_profile(named[0], profile)
+        except CatalogError as error:
+            raise InvalidSpecError(field, str(error)) from error
+    known = sorted({each for gpu in named for each in gpu.mig_profiles})
+    raise InvalidSpecError(field, str(UnknownMigProfileError("MIG profile", profile, known, _MIG_REMEDY)))
+
+
+_MIG_REMEDY = "see the profiles of a product with `kubectl deepseek catalog gpus ID`"
 
 
 def _refuse_unknown_names(spec: DeepSeekDeploymentSpec) -> None:

@@ -26,6 +26,7 @@ from deepseek_operator.api.spec_scaling import (
     ScalingSpec,
 )
 from deepseek_operator.api.spec_service import SlaSpec, WorkloadSpec
+from deepseek_operator.planner.gpu_share import Sharing
 from deepseek_operator.planner.request import Quality
 
 GROUP = "deepseek-operator.io"
@@ -34,14 +35,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "DeepSeekDeployment"
 PLURAL = "deepseekdeployments"
 SHORT_NAME = "dsd"
-
-
-class Sharing(StrEnum):
-    """Whether a GPU may serve other pods too."""
-
-    AUTO = "Auto"
-    EXCLUSIVE = "Exclusive"
-    SHARED = "Shared"
 
 
 class Priority(StrEnum):
@@ -172,8 +165,8 @@ class DeepSeekDeploymentSpec(ApiModel):
     engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference engine.")
     sharing: Sharing = Field(
         default=Sharing.AUTO,
-        description="Exclusive and, in this version, Auto give each replica whole GPUs of its own; Shared is refused "
-        "by this version.",
+        description="Auto: whole GPUs, or slices with memory of their own (MIG, HAMi). Exclusive: whole GPUs. Shared: "
+        "parts of GPUs, also by time slicing, MPS or KAI, which isolate no memory and take no sla.",
     )
     priority: Priority | None = Field(
         default=None,

@@ -47,7 +47,7 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
     nodes = f" on {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else " on one node"
     replicas = f"{plan.replicas} replica{'s' if plan.replicas > 1 else ''} of "
     rows = [
-        ("GPUs", f"{replicas}{plan.gpus_per_replica} x {plan.gpu}{nodes} ({plan.parallelism})"),
+        ("GPUs", f"{replicas}{plan.gpus_per_replica} x {plan.gpu_name}{nodes} ({plan.parallelism})"),
         ("Precision", f"{plan.quantization}, KV cache {plan.kv_cache_dtype.value}"),
         (
             "Engine",
@@ -130,7 +130,8 @@ def _print_alternatives(console: Console, alternatives: tuple[Alternative, ...],
 
 def _hardware(row: Plan | Alternative) -> tuple[str, str, str]:
     replicas = f"{row.replicas} x " if isinstance(row, Plan) and row.replicas > 1 else ""
-    return f"{replicas}{row.gpus_per_replica} x {row.gpu}", str(row.parallelism), row.quantization
+    name = row.gpu_name if isinstance(row, Plan) else row.gpu
+    return f"{replicas}{row.gpus_per_replica} x {name}", str(row.parallelism), row.quantization
 
 
 def _cost(row: Plan | Alternative | NearestPlan) -> str:

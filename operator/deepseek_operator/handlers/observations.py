@@ -11,6 +11,7 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.errors import shortened
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
+from deepseek_operator.planner.sharing import memory_not_isolated
 from deepseek_operator.scaling.decision import ReplicaReason
 
 STUCK_REASONS = frozenset(
@@ -61,9 +62,18 @@ def _planned(situation: Situation) -> Observation:
         return observation(True, "PlanProposed", f"{summary(kept)} stays; the planner would now choose {proposal}")
     if kept is None:
         return observation(False, "NotPlanned", "the object has not been planned yet")
-    if kept.compromise is not None:
-        return observation(True, f"{kept.compromise.kind.value}Planned", _compromise(kept, kept.compromise))
-    return observation(True, "Planned", summary(kept))
+    return observation(True, *_runs(kept))
+
+
+def _runs(plan: Plan) -> tuple[str, str]:
+    """Return reason and message for a plan that runs as it should: the first that its owner should know of it."""
+    not_isolated = memory_not_isolated(plan.share)
+    if plan.compromise is not None:
+        told = _compromise(plan, plan.compromise)
+        return f"{plan.compromise.kind.value}Planned", f"{told}; {not_isolated}" if not_isolated else told
+    if not_isolated:
+        return "MemoryNotIsolated", f"{summary(plan)}; {not_isolated}"
+    return "Planned", summary(plan)
 
 
 def _capacity_available(situation: Situation) -> Observation:
@@ -206,7 +216,7 @@ def _progress(situation: Situation, planned: Observation, workload: Observation)
 def summary(plan: Plan) -> str:
     """Return a plan in a few words, such as ``1 x (4 x h100-sxm5-80gb, TP4, Native)``."""
     nodes = f" over {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else ""
-    each = f"{plan.gpus_per_replica} x {plan.gpu}{nodes}, {plan.parallelism}, {plan.quantization}"
+    each = f"{plan.gpus_per_replica} x {plan.gpu_name}{nodes}, {plan.parallelism}, {plan.quantization}"
     if plan.compromise is not None and plan.compromise.kind is CompromiseKind.FALLBACK:
         each = f"{shortened(plan.model_name)} on {each}"
     return each if plan.replicas == 1 else f"{plan.replicas} replicas of {each}"

@@ -91,6 +91,9 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
         if split.world_size > 1 and not joins_gpus(request, pool):
             excluded.append(_excluded(pool, split, rung, f"{split}: {not_joined(pool)}"))
             continue
+        if split.world_size > 1 and pool.share is not None and pool.share.is_part:
+            excluded.append(_excluded(pool, split, rung, _no_split(pool, split)))
+            continue
         possible = layouts(pool, split)
         if not possible:
             excluded.append(_excluded(pool, split, rung, _no_room(pool, split)))
@@ -103,7 +106,12 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
 
 def node_shapes(pool: GpuPool) -> str:
     """Return the nodes of a pool as people read them, such as ``1 x 4 GPUs and 2 x 8 GPUs``."""
-    return " and ".join(f"{nodes} x {count} GPUs" for count, nodes in pool.nodes_by_gpu_count)
+    what = "GPUs" if pool.share is None or not pool.share.is_part else "shares"
+    return " and ".join(f"{nodes} x {count} {what}" for count, nodes in pool.nodes_by_gpu_count)
+
+
+def _no_split(pool: GpuPool, split: Parallelism) -> str:
+    return f"{split}: a replica cannot be split over several shares such as {pool.name}; leave parallelism out"
 
 
 def _no_room(pool: GpuPool, split: Parallelism) -> str:

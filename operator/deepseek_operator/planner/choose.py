@@ -13,6 +13,7 @@ from deepseek_operator.planner.hardware import Rung, refusal, rungs
 from deepseek_operator.planner.price import ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Supply
 from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.sharing import allowed_pools
 
 _HOW_FAR = (
     InfeasibleReason.NO_SUCH_GPU,
@@ -101,7 +102,8 @@ def answer_of_pool(request: PlanRequest, pool: GpuPool, most: Decimal = ANY_COST
 
 
 def _allowed(request: PlanRequest, supply: Supply) -> list[GpuPool]:
-    return [pool for pool in supply.pools if pool.total_gpus > 0 and (not request.gpus or is_named(request, pool))]
+    named = [pool for pool in supply.pools if pool.total_gpus > 0 and (not request.gpus or is_named(request, pool))]
+    return allowed_pools(request, named)
 
 
 def how_far(exclusion: Exclusion | None) -> int:

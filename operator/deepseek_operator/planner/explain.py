@@ -12,6 +12,7 @@ from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
 from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.sharing import memory_not_isolated
 from deepseek_operator.planner.sizing import default_utilization_percent, preferred_settings
 from deepseek_operator.planner.topology import has_fast_link, is_geforce
 from deepseek_operator.units import format_gib, format_tokens, format_usd
@@ -94,8 +95,12 @@ def _why_it_fits(request: PlanRequest, best: Choice) -> str:
         if request.gpu_memory_utilization_percent is None and utilization < default
         else ""
     )
+    settings, share = best.estimate.settings, best.candidate.pool.share
+    whole = f"{format_gib(rank.budget_bytes)} ({utilization} % of {format_gib(rank.total_bytes)})"
+    if settings.kv_cache_memory_bytes:
+        whole = f"{format_gib(rank.budget_bytes)} of {format_gib(rank.total_bytes)}, with a KV cache of fixed size"
     return (
-        f"Each GPU may use {format_gib(rank.budget_bytes)} ({utilization} % of {format_gib(rank.total_bytes)}): "
+        f"{'The share' if share is not None and share.is_part else 'Each GPU'} may use {whole}: "
         f"{format_gib(rank.weights_bytes)} for weights, {format_gib(overhead)} for activations and overhead, "
         f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}{_what_was_measured(best)}{_how_surely(best)}"
     )
@@ -163,7 +168,9 @@ def _why_not_smaller(answer: PoolAnswer) -> str:
 def _why_this_split(best: Choice) -> str:
     split, gpu = best.candidate.split, best.candidate.pool.gpu
     if split.world_size == 1:
-        return "One GPU holds a whole replica, so nothing is split."
+        share = best.candidate.pool.share
+        one = f"One GPU{'' if share is None else f' ({share})'}"
+        return f"{one} holds a whole replica, so nothing is split."
     where = "one node" if best.candidate.nodes == 1 else f"{best.candidate.nodes} nodes"
     if has_fast_link(gpu):
         link = f"joined by {gpu.link_kind} inside a node"
@@ -256,8 +263,10 @@ def published_loss(rung: Quantization) -> str:
 
 
 def _cautions(best: Choice) -> str:
-    gpu, rung = best.candidate.pool.gpu, best.candidate.rung
+    gpu, rung, share = best.candidate.pool.gpu, best.candidate.rung, best.candidate.pool.share
     notes = []
+    if not_isolated := memory_not_isolated(share):
+        notes.append(f"{not_isolated}; it is as fast as predicted while every sharer is busy, and nothing is promised")
     if rung.weight_only:
         notes.append(
             f"{gpu.id} has no native units for the stored precision, so weights are widened to 16 bits when they are "

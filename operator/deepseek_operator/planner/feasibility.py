@@ -182,7 +182,7 @@ def label(candidate: Candidate) -> str:
     """Return a candidate as people name it, such as ``4 x h100-sxm5-80gb (TP4)``."""
     rung = "" if candidate.rung.name == "Native" else f", {candidate.rung.name}"
     split = "" if candidate.split.world_size == 1 and not rung else f" ({candidate.split}{rung})"
-    return f"{candidate.split.world_size} x {candidate.pool.gpu.id}{split}"
+    return f"{candidate.split.world_size} x {candidate.pool.name}{split}"
 
 
 def _excluded(candidate: Candidate, reason: InfeasibleReason, broken: Broken) -> Exclusion:

@@ -19,6 +19,7 @@ from deepseek_operator.catalog.shapes import CompressedAttention, LatentAttentio
 from deepseek_operator.memory.weights import stored_format
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
+from deepseek_operator.planner.sharing import refused_by_sharing
 
 AUTO = "Auto"
 
@@ -62,6 +63,8 @@ def refusal(request: PlanRequest, pool: GpuPool) -> tuple[InfeasibleReason, str]
     kernels that do not exist are refused.
     """
     gpu = pool.gpu
+    if by_sharing := refused_by_sharing(request, pool):
+        return InfeasibleReason.NO_SUCH_GPU, by_sharing
     if gpu.unified_memory:
         return (
             InfeasibleReason.NO_SUCH_GPU,

@@ -13,7 +13,7 @@ from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.price import cost
 from deepseek_operator.planner.request import PlanRequest
-from deepseek_operator.units import format_gib, format_tokens, format_usd
+from deepseek_operator.units import ceil_div, format_gib, format_tokens, format_usd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,8 @@ def owner_limit(request: PlanRequest, candidate: Candidate) -> Broken | None:
 
     A product without a known price breaks any limit of money, because nothing shows that it is kept.
     """
-    gpus = candidate.split.world_size * request.max_replicas
+    shares, share = candidate.split.world_size * request.max_replicas, candidate.pool.share
+    gpus = shares if share is None else ceil_div(shares, share.slices_per_gpu)
     scaled = f"at {request.max_replicas} replica{'s' if request.max_replicas > 1 else ''}"
     if request.max_gpus_total is not None and gpus > request.max_gpus_total:
         return Broken(
@@ -141,7 +142,7 @@ def owner_limit(request: PlanRequest, candidate: Candidate) -> Broken | None:
         )
     if request.max_cost_per_hour_usd is None:
         return None
-    price = cost(candidate.pool.gpu, gpus)
+    price = cost(candidate.pool.gpu, shares)
     limit = request.max_cost_per_hour_usd
     if price is None:
         return Broken(detail=f"no known price, so the limit of {format_usd(limit)} USD per hour cannot be kept")

@@ -15,6 +15,7 @@ from deepseek_operator.memory.weights import parameter_counts
 from deepseek_operator.planner.choose import cheapest
 from deepseek_operator.planner.explain import replicas_text
 from deepseek_operator.planner.feasibility import Choice
+from deepseek_operator.planner.gpu_share import Sharing
 from deepseek_operator.planner.hardware import AUTO, QUALITIES
 from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import InfeasibleReason, NearestAxis, NearestPlan
@@ -122,6 +123,8 @@ def _without_pins(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
         "the quantization": replace(request, quantization=AUTO),
         "the memory utilization": replace(request, gpu_memory_utilization_percent=None),
         "the batch limits": replace(request, max_num_seqs=None, max_num_batched_tokens=None),
+        "the MIG profile": replace(request, mig_profile=""),
+        "the sharing": replace(request, mig_profile="", sharing=Sharing.AUTO),
     }
     for what, free in freed.items():
         if free != request and (best := _best(free, supply)) is not None:
@@ -178,7 +181,7 @@ def _more_nodes(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
         added = (low + enough) // 2
     if winner is not None:
         best, pool = winner
-        nodes = f"{enough} node{'s' if enough > 1 else ''} of {pool.largest_node} x {pool.gpu.id}"
+        nodes = f"{enough} node{'s' if enough > 1 else ''} of {pool.largest_node} x {pool.name}"
         yield _suggestion(NearestAxis.NODES, f"add {nodes}", request, best, _spread(best))
 
 
@@ -297,7 +300,7 @@ def _times(sla: Sla, factor: int) -> Sla:
 
 def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Name the cheapest priced product of which one node of eight would do, at the prices of the supply."""
-    known = {pool.gpu.id: pool.gpu for pool in supply.pools}
+    known = {pool.gpu.id: pool.gpu for pool in supply.pools if pool.share is None or not pool.share.is_part}
     pools = tuple(
         GpuPool(
             gpu=known.get(gpu.id, gpu),

@@ -129,6 +129,7 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         kv_cache_bytes_per_token=memory.kv_cache_bytes_per_token,
         kv_cache_error_percent=memory.kv_cache_error_percent,
         predicted=best.predicted,
+        share=candidate.pool.share,
         cost_per_hour_usd=best.cost_per_hour_usd,
         reasons=reasons(request, answer, others, _surest(request, supply, best)),
         alternatives=alternatives(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 from deepseek_operator.catalog.gpus import Gpu
-from deepseek_operator.planner.request import Supply
+from deepseek_operator.planner.gpu_share import gpu_fraction, share_price
+from deepseek_operator.planner.request import GpuPool, Supply
 
 REFERENCE_USD_PER_HOUR_PER_TB_PER_SECOND = Decimal("0.60")
 """Reference price per TB/s of memory bandwidth, for ranking only.
@@ -109,9 +111,15 @@ def with_prices(supply: Supply, usd_per_hour: Mapping[str, Decimal]) -> Supply:
     if not usd_per_hour:
         return supply
     pools = tuple(
-        replace(pool, gpu=priced(pool.gpu, usd_per_hour[pool.gpu.id], PRICES_FILE))
+        replace(pool, gpu=priced(pool.gpu, _part_price(pool, usd_per_hour[pool.gpu.id]), PRICES_FILE))
         if pool.gpu.id in usd_per_hour
         else pool
         for pool in supply.pools
     )
     return replace(supply, pools=pools)
+
+
+def _part_price(pool: GpuPool, usd_per_hour: Decimal) -> Decimal:
+    """Return the price of one GPU of a pool, or of the share of it that the pool offers."""
+    fraction = Fraction(1) if pool.share is None else gpu_fraction(pool.gpu, pool.share)
+    return usd_per_hour if fraction == 1 else share_price(usd_per_hour, fraction)

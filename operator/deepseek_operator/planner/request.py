@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.planner.gpu_share import GpuShare, Sharing
 from deepseek_operator.planner.measurement import Measurement
 
 
@@ -71,6 +72,8 @@ class PlanRequest:
         assumes_checkpoints: whether ``Auto`` tries the formats that need a quantized checkpoint, and no others, as if
             there were one; a plan for the cluster never does, because only the user can name it.
         engine_release: engine release whose memory law and flags apply.
+        sharing: whether parts of GPUs may, must or must not be used.
+        mig_profile: MIG profile that each replica gets; empty leaves the choice to the planner.
         fallbacks: questions about smaller models, one of which is answered when this one has no plan; tried in order.
         deploy_nearest: whether a plan that gives up service is taken when nothing else is feasible.
     """
@@ -93,23 +96,27 @@ class PlanRequest:
     max_num_batched_tokens: int | None = None
     gpu_memory_utilization_percent: int | None = None
     engine_release: str = "0.32.0"
+    sharing: Sharing = Sharing.AUTO
+    mig_profile: str = ""
     fallbacks: tuple[PlanRequest, ...] = ()
     deploy_nearest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuPool:
-    """Nodes of one GPU product.
+    """Nodes of one GPU product, or of one kind of share of it.
 
     Args:
-        gpu: the catalogue's facts.
-        usable_memory_bytes: memory per GPU that the engine will see (the label wins over the catalogue).
-        nodes_by_gpu_count: schedulable nodes by their number of physical GPUs,
+        gpu: the catalogue's facts; of a share, its part of them (`gpu_share.shared_gpu`).
+        usable_memory_bytes: memory per GPU that the engine will see (the label wins over the catalogue); of a share,
+            that of the share.
+        nodes_by_gpu_count: schedulable nodes by their number of physical GPUs, or of shares,
             as sorted pairs (GPUs per node, nodes).
         measurements: what engines of the asked model reported on this product; they correct the estimate.
         host_memory_bytes: allocatable memory of the node that has least; 0 when a node does not tell.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None unless every node offers the same.
         rdma_devices: units of it on the node that has fewest.
+        share: how a pod gets its GPU where that is no plain request for whole GPUs.
     """
 
     gpu: Gpu
@@ -119,6 +126,12 @@ class GpuPool:
     host_memory_bytes: int = 0
     rdma_resource: str | None = None
     rdma_devices: int = 0
+    share: GpuShare | None = None
+
+    @property
+    def name(self) -> str:
+        """The product, and the share of it, as people read them: ``h100-sxm5-80gb (MIG 3g.40gb)``."""
+        return self.gpu.id if self.share is None else f"{self.gpu.id} ({self.share})"
 
     @property
     def largest_node(self) -> int:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.price import cost_per_million_tokens_usd
 
 
@@ -119,6 +120,7 @@ class Plan:
         reasons: at most 8 sentences.
         alternatives: at most 6.
         compromise: what it gives up; None for a plan of what was asked.
+        share: the part of a GPU that each replica gets; None for whole GPUs by plain request.
     """
 
     model_name: str
@@ -143,6 +145,17 @@ class Plan:
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
     compromise: Compromise | None = None
+    share: GpuShare | None = None
+
+    @property
+    def fixed_kv_cache_bytes(self) -> int:
+        """KV cache to tell the engine where nobody else keeps it inside its share; 0 lets the engine size it."""
+        return 0 if self.share is None or self.share.isolates_memory else self.memory.kv_cache_bytes
+
+    @property
+    def gpu_name(self) -> str:
+        """The product, and the share of it, as people read them: ``h100-sxm5-80gb (MIG 3g.40gb)``."""
+        return self.gpu if self.share is None else f"{self.gpu} ({self.share})"
 
     @property
     def cost_per_million_tokens_usd(self) -> Decimal | None:

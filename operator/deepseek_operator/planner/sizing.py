@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
+from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
 from deepseek_operator.performance.features import Precision, ServingPoint
 from deepseek_operator.performance.prediction import Prediction
@@ -14,7 +15,7 @@ from deepseek_operator.performance.roofline import matrix_tflops, predict
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import batch_limit
 from deepseek_operator.planner.measurement import overhead_correction_bytes
-from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.planner.request import GpuPool, PlanRequest
 from deepseek_operator.units import ceil_div
 
 MOST_UTILIZATION_STEPS = 10
@@ -86,7 +87,7 @@ def predict_percentiles(
 
 
 def _point(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int) -> ServingPoint | None:
-    gpu, rung, workload = candidate.pool.gpu, candidate.rung, request.workload
+    gpu, rung, workload = _measured_as(candidate.pool), candidate.rung, request.workload
     tflops = matrix_tflops(gpu, rung.multiply_bits)
     if tflops is None:
         return None
@@ -101,6 +102,12 @@ def _point(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, r
         output_tokens=workload.output_tokens,
         nodes=candidate.nodes,
     )
+
+
+def _measured_as(pool: GpuPool) -> Gpu:
+    """Return the product to predict for; a part goes by its own name, because only whole GPUs were measured."""
+    share = pool.share
+    return pool.gpu if share is None or not share.is_part else replace(pool.gpu, id=pool.name)
 
 
 def default_utilization_percent(release: str) -> int:
@@ -146,6 +153,20 @@ def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int
 
 
 def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettings) -> MemoryEstimate:
+    """Return the memory of a replica; on a share that nothing but the engine keeps, with a KV cache of fixed size.
+
+    That cache is what the estimate leaves at the lower end of its 90 % band, so that weights and overheads find their
+    room within the share even when they take more than estimated.
+    """
+    share, flexible = candidate.pool.share, replace(settings, kv_cache_memory_bytes=0)
+    estimated = _estimated(request, candidate, flexible)
+    if share is None or share.isolates_memory:
+        return estimated
+    fixed = max(1, estimated.worst_rank.kv_cache_bytes - estimated.kv_cache_error_bytes)
+    return _estimated(request, candidate, replace(settings, kv_cache_memory_bytes=fixed))
+
+
+def _estimated(request: PlanRequest, candidate: Candidate, settings: EngineSettings) -> MemoryEstimate:
     return _cached_estimate(
         request.model,
         candidate.split,

@@ -26,7 +26,7 @@ def splits(request: PlanRequest, pool: GpuPool, linear: LinearFormat | None) -> 
 
     Tensor parallelism fills a node before pipeline stages leave it. Data parallelism, alone or times tensor
     parallelism, takes a part of a node or whole nodes, and is combined with pipeline stages only when it is pinned;
-    so is expert parallelism. What the user pins is the only value tried.
+    so is expert parallelism. What the user pins is the only value tried. A part of a GPU holds a whole replica.
 
     Args:
         request: the question, for the model and what is pinned.
@@ -34,6 +34,14 @@ def splits(request: PlanRequest, pool: GpuPool, linear: LinearFormat | None) -> 
         linear: how linear layers are stored, whose blocks and groups a split must not cut; None as the checkpoint does.
     """
     pinned = request.parallelism
+    if pool.share is not None and pool.share.is_part:
+        alone = Parallelism(
+            tensor=pinned.tensor or 1,
+            pipeline=pinned.pipeline or 1,
+            data=pinned.data or 1,
+            expert=bool(pinned.expert),
+        )
+        return [alone]
     found: set[Parallelism] = set()
     for expert in _experts(request):
         tensors = _tensors(request, pool, expert=expert, linear=linear)

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.spot import SPOT_LABELS, SPOT_TAINTS
+from deepseek_operator.planner.gpu_share import GpuShare
+from deepseek_operator.resources.gpu_share import label_rules, label_values
 from deepseek_operator.resources.names import Manifest, selector_labels
 
 
-def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW) -> Manifest:
+def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | None = None) -> Manifest:
     """Return the affinity that keeps a pod on the planned GPU product and on the allowed kind of nodes.
 
     The label is compared exactly with every spelling that the catalogue knows, sorted. A partitioned or shared
@@ -23,6 +25,7 @@ def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW) -> Manifest:
 
     Args:
         gpu: the product; one that no label names is not asked for.
+        share: of the plan; a node that offers it is labelled otherwise than one with whole GPUs.
         spot: Never keeps away from every label of interruptible nodes, Only asks for one of them.
 
     Returns:
@@ -32,8 +35,8 @@ def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW) -> Manifest:
     """
     expressions: list[Manifest] = []
     if gpu.label_key is not None and gpu.label_value is not None:
-        values = sorted({gpu.label_value, *gpu.label_variants})
-        expressions.append({"key": gpu.label_key, "operator": "In", "values": values})
+        expressions.append({"key": gpu.label_key, "operator": "In", "values": label_values(gpu, share)})
+        expressions += label_rules(share)
     if spot is Spot.ONLY:
         alternatives = [[*expressions, _label_rule(key, "In", value)] for key, value in SPOT_LABELS]
     elif spot is Spot.NEVER:

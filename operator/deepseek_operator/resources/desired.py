@@ -16,6 +16,7 @@ from deepseek_operator.resources.engine_pod import (
     replica_weights_bytes,
     start_patience_seconds,
 )
+from deepseek_operator.resources.gpu_share import pod_queue
 from deepseek_operator.resources.names import Manifest, Owner
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
 from deepseek_operator.resources.probes import progress_deadline_seconds
@@ -65,7 +66,7 @@ def desired(
     template: Manifest | None = None
     record: dict[str, str] = {}
     if runs:
-        inputs = template_inputs(deployment, plan_hash)
+        inputs = template_inputs(deployment, plan_hash, pod_queue(plan.share, deployment.spec.queue_name))
         template = kept_template(kept or {}, inputs, workload_template_hash) or build_pod_template(
             deployment, plan, plan_hash
         )
@@ -104,5 +105,5 @@ def _workload(
         replicas=replicas,
         rollout=deployment.spec.rollout,
         progress_seconds=progress_deadline_seconds(patience),
-        queue_name=deployment.spec.queue_name,
+        queue_name="" if pod_queue(plan.share, deployment.spec.queue_name) else deployment.spec.queue_name,
     )

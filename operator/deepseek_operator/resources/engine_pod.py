@@ -23,6 +23,7 @@ from deepseek_operator.memory.host_memory import NodeMemory
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources import security, vllm
 from deepseek_operator.resources.affinity import build_node_affinity, build_spread, build_tolerations
+from deepseek_operator.resources.gpu_share import ShareRequest, share_request
 from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, common_labels, selector_labels
 from deepseek_operator.resources.pod_resources import build_resources, node_memory, shm_bytes
 from deepseek_operator.resources.priorityclass import priority_class_name
@@ -82,12 +83,15 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
         pod["priorityClassName"] = priority_class
     if spec.hardware.node_selector:
         pod["nodeSelector"] = dict(sorted(spec.hardware.node_selector.items()))
-    if affinity := build_node_affinity(planned_gpu, spec.hardware.spot):
+    if affinity := build_node_affinity(planned_gpu, spec.hardware.spot, plan.share):
         pod["affinity"] = affinity
+    asked = _asked_gpus(deployment, plan)
+    if asked.scheduler:
+        pod["schedulerName"] = asked.scheduler
     return {
         "metadata": {
-            "labels": {**common_labels(owner), **selector_labels(owner)},
-            "annotations": {ANNOTATION_PLAN_HASH: plan_hash},
+            "labels": {**common_labels(owner), **selector_labels(owner), **asked.labels},
+            "annotations": {ANNOTATION_PLAN_HASH: plan_hash, **asked.annotations},
         },
         "spec": pod,
     }
@@ -126,7 +130,7 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         "args": vllm.build_args(plan, settings, engine_flags(ENGINE, plan.engine_release)),
         "env": _environment(engine, source),
         "ports": [{"name": port_name(tls=tls), "containerPort": ENGINE_PORT, "protocol": "TCP"}],
-        "resources": build_resources(plan.parallelism, planned_gpu.k8s_resource, memory),
+        "resources": build_resources(plan.parallelism, _asked_gpus(deployment, plan).resources, memory),
         **build_probes(
             patience_seconds=start_patience_seconds(engine, replica_weights_bytes(plan)),
             port_name=port_name(tls=tls),
@@ -136,6 +140,17 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         "securityContext": security.container_security_context(),
         "volumeMounts": [*security.writable_mounts(), *source.mounts, *_tls_mounts(engine)],
     }
+
+
+def _asked_gpus(deployment: DeepSeekDeployment, plan: Plan) -> ShareRequest:
+    return share_request(
+        plan.share,
+        gpu=gpu(plan.gpu),
+        gpus=plan.gpus_per_replica // plan.nodes_per_replica,
+        container=CONTAINER_NAME,
+        priority=deployment.spec.priority or "",
+        queue=deployment.spec.queue_name,
+    )
 
 
 def _environment(engine: EngineSpec, source: ModelSource) -> list[Manifest]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.host_memory import NodeMemory, host_memory
@@ -66,23 +68,22 @@ def shm_bytes(memory: NodeMemory) -> int:
     return SHM_BASE_BYTES + memory.num_ranks * SHM_PER_GPU_BYTES + shared
 
 
-def build_resources(parallelism: Parallelism, k8s_resource: str, memory: NodeMemory) -> Manifest:
+def build_resources(parallelism: Parallelism, gpus: Mapping[str, str], memory: NodeMemory) -> Manifest:
     """Return the ``resources`` of the engine container.
 
     Memory is requested and not limited: pages of the checkpoint that the kernel may drop would count against a limit.
 
     Args:
         parallelism: split of the replica.
-        k8s_resource: extended resource of the GPU's vendor, such as ``nvidia.com/gpu``.
-        memory: host memory of the pod's node and its whole GPUs, whose requests equal limits because GPUs cannot be
-            overcommitted.
+        gpus: extended resources by which the pod gets its GPUs, such as ``nvidia.com/gpu``; their requests equal
+            their limits, because they cannot be overcommitted.
+        memory: host memory of the pod's node.
     """
-    gpus = {k8s_resource: str(memory.num_ranks)}
-    return {
+    resources: Manifest = {
         "requests": {
             "cpu": str(cpu_cores(parallelism)),
             "memory": f"{ceil_div(memory.needed_bytes, GIB)}Gi",
             **gpus,
         },
-        "limits": gpus,
     }
+    return resources | ({"limits": dict(gpus)} if gpus else {})

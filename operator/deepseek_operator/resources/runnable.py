@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.api.spec_scaling import MemoryPressureSpec
-from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Sharing
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.result import Plan
@@ -52,7 +52,6 @@ def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
         ("spec.engine.weightOffloadBytes", spec.engine.weight_offload_bytes > 0),
         ("spec.model.loraAdapters", bool(spec.model.lora_adapters)),
         ("spec.rollout.canary", spec.rollout.canary is not None),
-        ("spec.sharing: Shared", spec.sharing is Sharing.SHARED),
         ("spec.scaling.schedules", bool(spec.scaling.schedules)),
         ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),
         ("spec.memoryPressure", spec.memory_pressure != MemoryPressureSpec()),

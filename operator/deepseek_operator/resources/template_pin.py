@@ -30,11 +30,16 @@ def template_hash(template: Manifest) -> str:
     return _digest(template)
 
 
-def template_inputs(deployment: DeepSeekDeployment, plan_hash: str) -> str:
+def template_inputs(deployment: DeepSeekDeployment, plan_hash: str, queue: str = "") -> str:
     """Return the digest of what an owner decided about the pods: the accepted plan and the fields beside it.
 
     Fields at their default are left out, so that a field which a later version adds changes nothing. Fields that no
     pod sees (replicas, scaling, rollout, limits) are not part of it.
+
+    Args:
+        deployment: the parsed object.
+        plan_hash: of its accepted plan.
+        queue: `gpu_share.pod_queue`, the queue that pods name themselves.
     """
     spec = deployment.spec
     written = spec.model_dump(
@@ -53,6 +58,7 @@ def template_inputs(deployment: DeepSeekDeployment, plan_hash: str) -> str:
             "plan": plan_hash,
             "spec": {key: value for key, value in written.items() if value},
             "priority": priority_class_name(spec.priority or "Standard", spec.priority_class_name),
+            **({"queue": queue} if queue else {}),
         }
     )
 

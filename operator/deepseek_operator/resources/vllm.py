@@ -14,6 +14,7 @@ from deepseek_operator.catalog.chat_parsers import NO_PARSERS, ChatParsers
 from deepseek_operator.catalog.engines import FlagSpec
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.extra_args import merged_args
+from deepseek_operator.resources.gpu_share import lacks_peer_copies
 from deepseek_operator.resources.service import ENGINE_PORT
 
 COMMAND = ("vllm", "serve")
@@ -66,7 +67,9 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
         ("--max-model-len", plan.max_model_len),
         ("--max-num-seqs", plan.max_num_seqs),
         ("--max-num-batched-tokens", plan.max_num_batched_tokens),
-        ("--gpu-memory-utilization", format_share(plan.gpu_memory_utilization_percent)),
+        ("--gpu-memory-utilization", format_share(_utilization_percent(plan))),
+        ("--disable-custom-all-reduce", True if split.tensor > 1 and lacks_peer_copies(plan.share) else None),
+        ("--kv-cache-memory-bytes", plan.fixed_kv_cache_bytes or None),
         ("--kv-cache-dtype", plan.kv_cache_dtype.value),
         ("--quantization", settings.quantization or None),
         ("--shutdown-timeout", settings.shutdown_seconds),
@@ -88,6 +91,12 @@ def default_args(settings: VllmSettings) -> list[str]:
         ("--tool-call-parser", parsers.tool),
     ]
     return [flag if value is True else f"{flag}={value}" for flag, value in values if value]
+
+
+def _utilization_percent(plan: Plan) -> int:
+    """Return the utilization of the device that the engine sees, which may be more than its share."""
+    percent = plan.gpu_memory_utilization_percent
+    return percent if plan.share is None else plan.share.engine_utilization_percent(percent)
 
 
 def _served(names: tuple[str, ...]) -> list[str]:

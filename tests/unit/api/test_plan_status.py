@@ -13,6 +13,7 @@ from deepseek_operator.api.parse import parse
 from deepseek_operator.api.plan_status import infeasible_status, plan_from_status, plan_status, summary_status
 from deepseek_operator.api.status import InfeasibleStatus, PlanStatus, StatusModel, SummaryStatus
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.planner.result import (
     Compromise,
     CompromiseKind,
@@ -21,6 +22,7 @@ from deepseek_operator.planner.result import (
     NearestAxis,
     NearestPlan,
 )
+from deepseek_operator.units import GIB
 from model_factories import make_plan
 from spec_table import REMOVE, Changes, changed
 
@@ -180,6 +182,13 @@ OTHER_PODS = {
     "max_num_batched_tokens": 4096,
     "gpu_memory_utilization_percent": 80,
     "engine_release": "0.33.0",
+    "share": GpuShare(
+        mechanism=ShareMechanism.MIG,
+        resource="nvidia.com/mig-3g.40gb",
+        profile="3g.40gb",
+        slices_per_gpu=2,
+        memory_bytes=38 * GIB,
+    ),
 }
 
 
