@@ -33,6 +33,9 @@ SLA_MET = "SLAMet"
 PLAN_ACCURATE = "PlanAccurate"
 """The KV cache that the engine made is within the band of the plan; there once an engine has reported."""
 
+ROLLING_OUT = "RollingOut"
+"""A change is on its way to the running replicas; the reason says how. There only while it is true."""
+
 RECONCILING = "Reconciling"
 """The operator is still working towards the spec (kstatus: InProgress)."""
 
@@ -47,12 +50,13 @@ ORDER = (
     SCALING_ACTIVE,
     SLA_MET,
     PLAN_ACCURATE,
+    ROLLING_OUT,
     RECONCILING,
     STALLED,
 )
 
-ABNORMAL_TRUE = frozenset({RECONCILING, STALLED})
-"""Types that are left out unless they are true. Source: kstatus, sigs.k8s.io/cli-utils/pkg/kstatus."""
+ABNORMAL_TRUE = frozenset({ROLLING_OUT, RECONCILING, STALLED})
+"""Types that are left out unless they are true. Source for the last two: kstatus, sigs.k8s.io/cli-utils/pkg/kstatus."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,17 +180,23 @@ class RolloutSpec(ApiModel):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.maxSurge > 0 || self.maxUnavailable > 0",
-            holds=lambda rollout: rollout.max_surge > 0 or rollout.max_unavailable > 0,
+            cel="!has(self.maxSurge) || !has(self.maxUnavailable) || self.maxSurge > 0 || self.maxUnavailable > 0",
+            holds=lambda rollout: rollout.max_surge != 0 or rollout.max_unavailable != 0,
             message="maxSurge and maxUnavailable must not both be 0",
         ),
     )
 
-    max_surge: int = Field(
-        default=0, ge=0, le=MAX_REPLICAS, description="Extra replicas during a rollout; they need spare GPUs."
+    max_surge: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_REPLICAS,
+        description="Extra replicas during a rollout. Default: 1 where spare GPUs and the limits allow it, else 0.",
     )
-    max_unavailable: int = Field(
-        default=1, ge=0, le=MAX_REPLICAS, description="Replicas that may be missing during a rollout."
+    max_unavailable: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_REPLICAS,
+        description="Replicas that may be missing during a rollout. Default: 0 where an extra one fits, else 1.",
     )
     canary: CanarySpec | None = Field(
         default=None, description="Try the change on part of the traffic. Refused by this version. Default: off."

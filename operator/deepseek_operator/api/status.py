@@ -252,7 +252,7 @@ class DeepSeekDeploymentStatus(StatusModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Ready, Planned, CapacityAvailable, WorkloadReady, ScalingActive, SLAMet; "
-        "PlanAccurate once an engine has reported; Reconciling and Stalled while True.",
+        "PlanAccurate once an engine has reported; RollingOut, Reconciling and Stalled while True.",
         json_schema_extra=list_map("type"),
     )
     plan: PlanStatus | None = Field(default=None, description="The accepted plan.")

@@ -29,12 +29,22 @@ def planned_models(deployment: DeepSeekDeployment) -> tuple[str, ...]:
     return (deployment.spec.model.name, *(each.model for each in deployment.spec.fallbacks))
 
 
-def room_for(deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, replicas: int) -> FitsNow:
-    """Return whether replicas of a plan fit what is free now, with the deployment's own pods added back."""
+def room_for(
+    deployment: DeepSeekDeployment, plan: Plan, inventory: Inventory, replicas: int, own: OwnPods | None = None
+) -> FitsNow:
+    """Return whether replicas of a plan fit what is free now.
+
+    Args:
+        deployment: says which nodes they may use.
+        plan: says product, GPUs and nodes of a replica.
+        inventory: of the whole cluster.
+        replicas: how many must fit together, 0 or more.
+        own: pods whose GPUs count as free; None for all of the deployment's own.
+    """
     return fits_now(
         plan,
         inventory,
-        own=OwnPods.of(deployment.metadata.namespace, deployment.metadata.name),
+        own=own or OwnPods.of(deployment.metadata.namespace, deployment.metadata.name),
         replicas=replicas,
         node_selector=deployment.spec.hardware.node_selector,
         tolerations=_tolerations(deployment),

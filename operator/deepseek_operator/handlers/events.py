@@ -11,11 +11,14 @@ from deepseek_operator.api import conditions
 
 JsonObject = Mapping[str, Any]
 
-TOLD = (conditions.PLANNED, conditions.READY, conditions.PLAN_ACCURATE)
+TOLD = (conditions.PLANNED, conditions.READY, conditions.PLAN_ACCURATE, conditions.ROLLING_OUT)
 """Conditions whose changes become events; the others change together with them."""
 
 QUIET = frozenset({"Progressing", "WithinBand", "EngineServesTls", "SizedByHand"})
 """Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events."""
+
+WARNED = frozenset({"BriefOutage", "WaitingForGpus", "ProgressDeadlineExceeded"})
+"""Reasons of RollingOut that somebody should look at."""
 
 MAX_MESSAGE_CHARACTERS = 1024
 """The API server refuses longer messages of events."""
@@ -35,5 +38,5 @@ def post_events(body: JsonObject, old: Iterable[JsonObject], new: Iterable[JsonO
         changed = before.get(each["type"]) != (each["status"], each["reason"])
         if each["type"] in TOLD and changed and each["reason"] not in told | QUIET:
             told.add(each["reason"])
-            kind = "Normal" if each["status"] == "True" else "Warning"
+            kind = "Normal" if each["status"] == "True" and each["reason"] not in WARNED else "Warning"
             kopf.event(dict(body), type=kind, reason=each["reason"], message=each["message"][:MAX_MESSAGE_CHARACTERS])  # type: ignore[arg-type]  # a plain dict is what it reads

@@ -9,6 +9,7 @@ from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.errors import shortened
+from deepseek_operator.handlers.rollouts import rollout_observations
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
 from deepseek_operator.planner.sharing import memory_not_isolated
@@ -37,7 +38,7 @@ def observations(situation: Situation) -> list[Observation]:
     ]
     if (accurate := _plan_accurate(situation)) is not None:
         made.append(accurate)
-    return made + _progress(situation, planned, workload)
+    return [*made, *rollout_observations(situation.rollout), *_progress(situation, planned, workload)]
 
 
 def _planned(situation: Situation) -> Observation:
@@ -109,7 +110,8 @@ def _workload_ready(situation: Situation) -> Observation:
             False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet"
         )
     if updated < wanted:
-        return observation(False, "Progressing", f"{counts}, {updated} updated{_refused_pods(workload)}")
+        reason, message = _waiting(situation, f"{counts}, {updated} updated{_refused_pods(workload)}")
+        return observation(False, reason, message)
     if min(workload.count("availableReplicas"), ready) < wanted or workload.count("replicas") > wanted:
         return observation(False, *_waiting(situation, counts))
     return observation(True, "ReplicasReady", counts)

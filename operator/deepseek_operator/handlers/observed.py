@@ -19,6 +19,7 @@ from deepseek_operator.resources.names import (
     LABEL_DEPLOYMENT,
     label_value,
 )
+from deepseek_operator.resources.rolling_update import RollingUpdate
 
 JsonObject = Mapping[str, Any]
 
@@ -56,6 +57,7 @@ class Child:
         template_hash: annotation of a workload that proves a kept pod template genuine.
         status: of a workload.
         data: of a ConfigMap.
+        update: limits of a Deployment's rollout; None for any other kind.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class Child:
     template_hash: str
     status: JsonObject
     data: Mapping[str, str]
+    update: RollingUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +227,18 @@ def child_of(body: JsonObject) -> Child | None:
                 template_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_TEMPLATE_HASH, "")),
                 status=body.get("status") or {} if body["kind"] == "Deployment" else {},
                 data=body.get("data") or {} if body["kind"] == "ConfigMap" else {},
+                update=_rolling_update(body) if body["kind"] == "Deployment" else None,
             )
     return None
+
+
+def _rolling_update(body: JsonObject) -> RollingUpdate | None:
+    """Return the limits of a Deployment's rollout; None for what the operator never writes, such as percentages."""
+    limits = ((body.get("spec") or {}).get("strategy") or {}).get("rollingUpdate") or {}
+    surge, unavailable = limits.get("maxSurge"), limits.get("maxUnavailable")
+    if not isinstance(surge, int) or not isinstance(unavailable, int):
+        return None
+    return RollingUpdate(max_surge=surge, max_unavailable=unavailable)
 
 
 def pod_state(body: JsonObject) -> PodState:

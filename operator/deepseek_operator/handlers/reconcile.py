@@ -28,15 +28,18 @@ from deepseek_operator.handlers.feedback import feedback_of, with_report
 from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
+from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import PlanRequest, Supply
+from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
 from deepseek_operator.resources.desired import before_workload, desired
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
+from deepseek_operator.scaling.rollout import carried_replicas
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +145,7 @@ class Reconciler:
         await self._write_status(body, situation)
         if failure is not None:
             raise failure
-        return Left.NOTHING
+        return Left.URGENT if must_announce(body.get("status") or {}, situation.rollout) else Left.NOTHING
 
     async def _decide(self, body: JsonObject) -> Situation:
         """Parse, plan and choose replicas; nothing is written."""
@@ -201,13 +204,14 @@ class Reconciler:
             max_replicas=scaling.most_replicas,
             plan_replicas=accepted.plan.replicas,
             spec_replicas=deployment.spec.replicas,
-            running=self._last_decision(body, default=running),
+            running=self._last_decision(body, accepted.plan, default=running),
         )
 
-    def _last_decision(self, body: JsonObject, default: int) -> int:
+    def _last_decision(self, body: JsonObject, plan: Plan, default: int) -> int:
         """Return the replicas that were last decided; what somebody wrote into the workload is no decision of ours."""
         decided = ((body.get("status") or {}).get("scaling") or {}).get("desiredReplicas")
-        return decided if isinstance(decided, int) else default
+        known = self._known_plan(body)
+        return carried_replicas(decided if isinstance(decided, int) else default, known.plan if known else plan, plan)
 
     async def _act(self, body: JsonObject, situation: Situation, turn: Turn) -> Situation:
         """Make the children be as desired; while others press, a new workload waits: its pods slow their Services."""
@@ -220,7 +224,9 @@ class Reconciler:
         if situation.unsupported and workload is not None:
             return situation  # what runs stays as it is
         inputs = (situation.generation, acceptance.accepted, decision.replicas)
-        if self._made.get(uid) == inputs and self._applier.is_settled(uid):
+        status = body.get("status") or {}
+        rests = workload is None or is_at_rest(workload, situation, status)
+        if self._made.get(uid) == inputs and self._applier.is_settled(uid) and rests:
             return situation
         try:
             manifests = desired(
@@ -238,6 +244,12 @@ class Reconciler:
         if turn.pressed and not self._observed.children(uid):
             await self._applier.apply(uid, before_workload(manifests))
             return replace(situation, deferred=True)
+        metadata, inventory = body["metadata"], self._nodes.inventory()
+        pods = list(self._observed.pods(metadata["namespace"], metadata["name"]))
+        manifests, step = rolled(manifests, workload, pods, situation, inventory, status)
+        situation = replace(situation, rollout=step)
+        if must_announce(status, step):
+            return situation  # said first, done at the next pass
         await self._applier.apply(uid, manifests)
         await self._applier.prune(uid, manifests)
         self._made[uid] = inputs

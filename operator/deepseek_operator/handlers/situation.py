@@ -12,6 +12,7 @@ from deepseek_operator.handlers.acceptance import Acceptance
 from deepseek_operator.handlers.feedback import Feedback
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.scaling.decision import ReplicaDecision
+from deepseek_operator.scaling.rollout import RolloutStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Situation:
         pods: of the object, ordered by name.
         fits: whether the missing replicas fit what is free; None when none is missing.
         feedback: what engines have reported, as the status holds it.
+        rollout: the step of a rollout that was taken or is announced; None when nothing was decided.
         failure: why the children could not be applied, one sentence; empty when they were.
         deferred: whether the workload was left to the next pass, which follows at once.
     """
@@ -68,6 +70,7 @@ class Situation:
     pods: tuple[PodState, ...] = ()
     fits: FitsNow | None = None
     feedback: Feedback = field(default_factory=Feedback)
+    rollout: RolloutStep | None = None
     failure: str = ""
     deferred: bool = False
 

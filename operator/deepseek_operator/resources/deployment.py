@@ -11,6 +11,7 @@ from deepseek_operator.resources.names import (
     metadata,
     selector_labels,
 )
+from deepseek_operator.resources.rolling_update import resting_update, strategy
 from deepseek_operator.resources.template_pin import template_hash
 
 REVISION_HISTORY = 2
@@ -32,8 +33,9 @@ def build_deployment(
         owner: the DeepSeekDeployment.
         template: pod template of one replica.
         replicas: replicas to run; None leaves the field to another owner (an HPA or KEDA).
-        rollout: how many replicas a change may add or take; by default it adds none, because a cluster
-            whose GPUs are full could never finish such a rollout.
+        rollout: how many replicas a change may add or take; what it leaves open adds none and takes one, because a
+            cluster whose GPUs are full could never finish another rollout. Where GPUs are free, the operator opens a
+            rollout with an extra replica.
         progress_seconds: how long a start may take before it counts as stuck.
         queue_name: queue of Kueue; empty for none.
     """
@@ -43,10 +45,7 @@ def build_deployment(
         meta["labels"][LABEL_QUEUE] = queue_name
     spec: Manifest = {
         "selector": {"matchLabels": selector_labels(owner.name)},
-        "strategy": {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
-        },
+        "strategy": strategy(resting_update(rollout)),
         "revisionHistoryLimit": REVISION_HISTORY,
         "progressDeadlineSeconds": progress_seconds,
         "template": template,

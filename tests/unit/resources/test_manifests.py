@@ -148,7 +148,7 @@ def test_the_queue_is_named_on_the_workload_alone() -> None:
     assert "kueue.x-k8s.io/queue-name" not in workload["spec"]["template"]["metadata"]["labels"]
 
 
-def test_a_rollout_adds_no_replica_unless_asked_to() -> None:
+def test_while_nothing_is_rolled_out_no_replica_is_added_unless_asked_to() -> None:
     strategies = [
         of_kind(manifests_of(**spec), "Deployment")["spec"]["strategy"]["rollingUpdate"] for spec in ({}, FULL_SPEC)
     ]
