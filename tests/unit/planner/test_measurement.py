@@ -12,7 +12,7 @@ from deepseek_operator.memory.settings import EngineSettings, KvCacheDtype
 from deepseek_operator.planner.measurement import Measurement, distinct
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.units import GIB
-from planner_values import A100, CHAT_67B, H100, planned, pool, request, supply
+from planner_values import H100, WORKLOAD, planned, pool, request, supply
 
 HOPPER = pool(H100, 3)
 BEFORE = planned(request(), supply(HOPPER))
@@ -120,9 +120,17 @@ def test_the_smallest_of_several_reports_counts():
     assert planned_after(*both) == planned_after(measured(BEFORE, low))
 
 
+def test_next_to_no_cache_is_believed_up_to_two_bands():
+    """Else whoever can make one engine lie makes the plans of all other tenants dearer or impossible."""
+    after = planned_after(measured(BEFORE, 16)).memory
+    assert overhead_bytes(after) - overhead_bytes(BEFORE.memory) == 2 * 2_717_741_780
+
+
 def test_a_plan_that_would_no_longer_do_gives_way_to_another():
-    two = supply(replace(HOPPER, measurements=(measured(BEFORE, 16),)), pool(A100, 2))
-    after = planned(request(gpus=(H100,)), two)
-    assert after.parallelism != BEFORE.parallelism
-    assert after.kv_cache_tokens > 32 * (1024 + 256)
-    assert after.model_name == CHAT_67B
+    """300 requests need 93 % of the cache, and the engine made less."""
+    crowd = request(sla=None, workload=replace(WORKLOAD, concurrency=300), max_num_seqs=300)
+    before = planned(crowd, supply(HOPPER))
+    reported = measured(before, before.kv_cache_tokens * 88 // 100)
+    after = planned(crowd, supply(replace(HOPPER, measurements=(reported,))))
+    assert (str(before.parallelism), str(after.parallelism)) == ("TP4", "TP2 PP2")
+    assert after.kv_cache_tokens > 300 * (1024 + 256)
