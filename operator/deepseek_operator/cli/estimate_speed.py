@@ -55,6 +55,7 @@ def speed_of(
             output_tokens=tokens[1],
             nodes=ceil_div(split.world_size, product.gpus_per_node or split.world_size),
             engine=question.engine,
+            max_num_batched_tokens=memory.settings.max_num_batched_tokens,
         )
     )
     if found is None:

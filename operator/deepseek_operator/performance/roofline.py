@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.performance.chunked_prefill import further_steps
 from deepseek_operator.performance.coefficients import Coefficients, coefficients
 from deepseek_operator.performance.effects import correction, covariates_of, factors_of
 from deepseek_operator.performance.features import ServingPoint, prefill_of, tpot_terms, ttft_terms, unfitted_seconds
@@ -83,7 +84,7 @@ def predict_seconds(point: ServingPoint, fit: Coefficients) -> tuple[float, floa
     roofline = _weighted(tpot_terms(point, prefill), fit.tpot.weights)
     first = _weighted(ttft_terms(point, prefill, roofline), fit.ttft.weights)
     tpot = roofline * correction(fit.tpot.effects, levels, covariates) + extra
-    ttft = first * correction(fit.ttft.effects, levels, covariates) + extra
+    ttft = first * correction(fit.ttft.effects, levels, covariates) + extra + further_steps(point) * tpot
     return ttft, tpot, fit.source(levels)
 
 

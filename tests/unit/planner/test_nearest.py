@@ -63,9 +63,9 @@ def test_a_refusal_names_a_plan_along_each_axis_that_helps(
 
 def test_the_fewest_nodes_are_found() -> None:
     (more,) = (each for each in refused(request(R1), supply(pool(L40S))).nearest_plans if each.axis == "MoreGpus")
-    assert more.change == "add 3 nodes of 8 x l40s"
-    planned(request(R1), supply(pool(L40S, 4)))
-    refused(request(R1), supply(pool(L40S, 3)))
+    assert more.change == "add 7 nodes of 8 x l40s"
+    planned(request(R1), supply(pool(L40S, 8)))
+    refused(request(R1), supply(pool(L40S, 7)))
 
 
 def test_the_service_level_that_is_named_has_a_plan() -> None:

@@ -52,15 +52,15 @@ def test_the_service_level_is_judged_at_its_percentile():
 def test_reasons_say_how_sure_the_service_level_is_and_what_would_be_sure():
     [said] = [reason for reason in planned(request(), MIXED).reasons if reason.startswith("Predicted")]
     assert said == (
-        "Predicted at 32 requests per replica (Transferred): p95 TTFT 532 ms of 2,000 allowed (± 129 %) and p95 TPOT "
-        "35 ms of 60 allowed (± 41 %), with means of 364 and 31 ms. The service level holds at the upper end of these "
+        "Predicted at 32 requests per replica (Transferred): p95 TTFT 526 ms of 2,000 allowed (± 132 %) and p95 TPOT "
+        "34 ms of 60 allowed (± 41 %), with means of 362 and 30 ms. The service level holds at the upper end of these "
         "90 % bands too: it is sure."
     )
     tighter = request(sla=replace(SLA, tpot_milliseconds=45))
     [said] = [reason for reason in planned(tighter, MIXED).reasons if reason.startswith("Predicted")]
     assert said.endswith(
-        "That is likely, not sure: the upper ends of these 90 % bands are 1,219 and 49 ms; 8 x h100-sxm5-80gb (TP8) "
-        "would be sure: 15.92 USD per hour. A batch ends at 56 requests, so that a burst waits and does not slow all "
+        "That is likely, not sure: the upper ends of these 90 % bands are 1,219 and 47 ms; 8 x h100-sxm5-80gb (TP8) "
+        "would be sure: 15.92 USD per hour. A batch ends at 59 requests, so that a burst waits and does not slow all "
         "others."
     )
 
