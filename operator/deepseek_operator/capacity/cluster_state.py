@@ -13,6 +13,7 @@ from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, rea
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
 from deepseek_operator.capacity.measurements import MeasurementStore
 from deepseek_operator.planner.measurement import Measurement
+from deepseek_operator.resources.features import ClusterFeatures
 
 PodKey = tuple[str, str]
 """Namespace and name."""
@@ -34,6 +35,7 @@ class ClusterState:
         self._keys_by_node: dict[str, set[PodKey]] = {}
         self._computed: dict[str, NodeInventory] = {}
         self._measurements = MeasurementStore()
+        self._features = ClusterFeatures()
         self._inventory: Inventory | None = None
 
     def set_node(self, node: Mapping[str, object]) -> bool:
@@ -95,6 +97,12 @@ class ClusterState:
         self._inventory = None
         return True
 
+    def set_features(self, features: ClusterFeatures) -> None:
+        """Take in which APIs the cluster serves."""
+        if self._features != features:
+            self._features = features
+            self._inventory = None
+
     def node_names(self) -> list[str]:
         """Return the names of all known nodes, sorted."""
         return sorted(self._nodes)
@@ -111,6 +119,7 @@ class ClusterState:
                 nodes=tuple(self._node_inventory(name) for name in with_gpus),
                 nodes_without_gpus=len(self._nodes) - len(with_gpus),
                 measurements=self._measurements.distinct(),
+                features=self._features,
             )
         return self._inventory
 

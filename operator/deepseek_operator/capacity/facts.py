@@ -19,11 +19,10 @@ from deepseek_operator.capacity.fields import (
     texts_at,
 )
 from deepseek_operator.capacity.gpu_resources import gpu_quantities, has_gpu_label, pod_gpu_requests
+from deepseek_operator.capacity.hami import HAMI_ANNOTATION, HamiNode, read_hami
+from deepseek_operator.capacity.kai import kai_requests
 from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
 from deepseek_operator.errors import InventoryError
-
-HAMI_ANNOTATION = "hami.io/node-nvidia-register"
-"""Written by HAMi's device plugin, which multiplies allocatable GPUs. Source: Project-HAMi/HAMi."""
 
 KEPT_POD_LABELS = ("app.kubernetes.io/", "deepseek-operator.io/", "leaderworkerset.sigs.k8s.io/name")
 """Prefixes of pod labels that tell whose replica a pod is."""
@@ -53,7 +52,7 @@ class NodeFacts:
         ready: False when the Ready condition is there and is not ``True``.
         allocatable: GPU resources as the device plugin reports them, possibly multiplied by sharing.
         memory_bytes: allocatable host memory of a GPU node; 0 when not told.
-        shared_by: software that multiplies allocatable GPUs without saying so in a label; empty for none.
+        hami: what HAMi's annotation says, whose plugin multiplies allocatable GPUs without a label; None without.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
         rdma_devices: allocatable units of it.
     """
@@ -66,7 +65,7 @@ class NodeFacts:
     deleting: bool = False
     allocatable: Mapping[str, int]
     memory_bytes: int = 0
-    shared_by: str = ""
+    hami: HamiNode | None = None
     rdma_resource: str | None = None
     rdma_devices: int = 0
 
@@ -82,7 +81,7 @@ class PodFacts:
 
     Args:
         node: the node it is bound to; empty while it waits.
-        gpus: GPUs that it holds on its node, by resource name.
+        gpus: GPUs that it holds on its node, by resource name, and what it asks of KAI (`kai.kai_requests`).
         owner_kind: kind of the controlling owner reference, such as ``ReplicaSet``.
         labels: those of ``KEPT_POD_LABELS``.
     """
@@ -114,7 +113,7 @@ def read_node(node: Mapping[str, object]) -> NodeFacts:
 
     >>> read_node({"metadata": {"name": "cpu-1", "labels": {"zone": "a"}}, "spec": {"unschedulable": True}})
     NodeFacts(name='cpu-1', labels={}, taints=(), unschedulable=True, ready=True, deleting=False, \
-allocatable={}, memory_bytes=0, shared_by='', rdma_resource=None, rdma_devices=0)
+allocatable={}, memory_bytes=0, hami=None, rdma_resource=None, rdma_devices=0)
     """
     metadata = mapping_at(node, "metadata")
     name = text_at(metadata, "name")
@@ -124,7 +123,7 @@ allocatable={}, memory_bytes=0, shared_by='', rdma_resource=None, rdma_devices=0
     try:
         quantities = mapping_at(status, "allocatable")
         allocatable = gpu_quantities(quantities)
-        labels = texts_at(metadata, "labels")
+        labels, annotations = texts_at(metadata, "labels"), mapping_at(metadata, "annotations")
         has_gpus = bool(allocatable) or has_gpu_label(labels)
         rdma, devices = _rdma(quantities) if has_gpus else ("", 0)
         return NodeFacts(
@@ -136,7 +135,7 @@ allocatable={}, memory_bytes=0, shared_by='', rdma_resource=None, rdma_devices=0
             deleting=bool(metadata.get("deletionTimestamp")),
             allocatable=allocatable,
             memory_bytes=count_of("memory", quantities.get("memory", 0)) if has_gpus else 0,
-            shared_by="HAMi" if HAMI_ANNOTATION in mapping_at(metadata, "annotations") else "",
+            hami=read_hami(str(annotations[HAMI_ANNOTATION])) if HAMI_ANNOTATION in annotations else None,
             rdma_resource=rdma or None,
             rdma_devices=devices,
         )
@@ -186,7 +185,7 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
             node=text_at(spec, "nodeName"),
             phase=text_at(mapping_at(pod, "status"), "phase"),
             deleting=bool(metadata.get("deletionTimestamp")),
-            gpus=pod_gpu_requests(spec),
+            gpus={**pod_gpu_requests(spec), **kai_requests(mapping_at(metadata, "annotations"))},
             priority=integer_at(spec, "priority"),
             priority_class=text_at(spec, "priorityClassName"),
             owner_kind=text_at(owner, "kind"),

@@ -10,6 +10,8 @@ from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import PodFacts
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.selection import why_excluded
+from deepseek_operator.capacity.share_room import free_shares, holds_share, offers_of
+from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
 from deepseek_operator.units import ceil_div
@@ -95,6 +97,8 @@ def fits_now(
         tolerations: the user's, as in ``pod.spec``; the one for the GPU's own taint is implied.
         spot: whether interruptible nodes may be used.
     """
+    if plan.share is not None:
+        return _shares_fit(plan, plan.share, inventory, own, replicas, node_selector or {}, tolerations, spot)
     request = gpus_per_node(plan)
     rooms: list[_Room] = []
     excluded: Counter[str] = Counter()
@@ -116,6 +120,42 @@ def fits_now(
         needed=replicas,
         limiting="" if fits else _limiting(plan, replicas, count, rooms, excluded),
     )
+
+
+def _shares_fit(
+    plan: Plan,
+    share: GpuShare,
+    inventory: Inventory,
+    own: OwnPods | None,
+    replicas: int,
+    node_selector: Mapping[str, str],
+    tolerations: Sequence[Mapping[str, object]],
+    spot: Spot,
+) -> FitsNow:
+    """Return whether replicas fit on free shares of the planned kind; see `fits_now`."""
+    rooms: list[_Room] = []
+    excluded: Counter[str] = Counter()
+    gpus = gpus_per_node(plan)
+
+    def is_own(pod: PodFacts) -> bool:
+        return own is not None and own.include(pod)
+
+    for node in inventory.nodes:
+        offer = next((each for each in offers_of(node, inventory.features) if each.share.key == share.key), None)
+        if node.gpu is None or node.gpu.id != plan.gpu or offer is None:
+            continue
+        if reason := why_excluded(node, node_selector, tolerations, spot, for_share=True):
+            stay = [pod for pod in node.pods if is_own(pod) and not pod.deleting and holds_share(node, pod, share)]
+            if stay:
+                rooms.append(_Room(node.name, len(stay) * gpus, offer.slices))
+            else:
+                excluded[reason] += 1
+        else:
+            rooms.append(_Room(node.name, free_shares(node, offer, is_own), offer.slices))
+    count = count_in((room.free_gpus for room in rooms), gpus)
+    fits = count >= replicas
+    limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded)
+    return FitsNow(fits=fits, count=count, needed=replicas, limiting=limiting)
 
 
 def gpus_per_node(plan: Plan) -> int:
@@ -160,7 +200,7 @@ def _limiting(plan: Plan, replicas: int, count: int, rooms: Sequence[_Room], exc
     each = _need(plan)
     need = f"needs {each}" if replicas == 1 else f"needs {replicas} times {each}"
     if not rooms:
-        return f"{need}; no node with {plan.gpu} takes its pods{_left_out(excluded)}"
+        return f"{need}; no node with {plan.gpu_name} takes its pods{_left_out(excluded)}"
     freest = sorted(rooms, key=lambda room: (-room.free_gpus, room.node))
     if count:
         shown = ", ".join(
@@ -178,8 +218,8 @@ def _limiting(plan: Plan, replicas: int, count: int, rooms: Sequence[_Room], exc
 def _need(plan: Plan) -> str:
     gpus = gpus_per_node(plan)
     if plan.nodes_per_replica == 1:
-        return f"{gpus} free {plan.gpu} on one node"
-    return f"{gpus} free {plan.gpu} on each of {plan.nodes_per_replica} nodes"
+        return f"{gpus} free {plan.gpu_name} on one node"
+    return f"{gpus} free {plan.gpu_name} on each of {plan.nodes_per_replica} nodes"
 
 
 def _left_out(excluded: Mapping[str, int]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint
 from deepseek_operator.capacity.node_gpus import node_gpus
 from deepseek_operator.capacity.node_price import label_price
+from deepseek_operator.capacity.node_shares import ShareOffer
 from deepseek_operator.catalog.gpu_labels import GpuSharing
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.planner.measurement import Measurement, distinct
+from deepseek_operator.resources.features import ClusterFeatures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class NodeInventory:
         labels: of the node, for node selectors.
         warnings: what an owner of the cluster should know, as sentences.
         price_per_hour_usd: of one GPU, as the node's label states it; None without one.
+        shares: parts of its GPUs that it offers, where it divides them.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
         rdma_devices: allocatable units of it.
     """
@@ -57,6 +60,7 @@ class NodeInventory:
     warnings: tuple[str, ...]
     price_per_hour_usd: Decimal | None = None
     host_memory_bytes: int = 0
+    shares: tuple[ShareOffer, ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
 
@@ -77,11 +81,13 @@ class Inventory:
     Args:
         nodes_without_gpus: how many other nodes there are.
         measurements: what engines of the cluster have reported.
+        features: which APIs the cluster serves.
     """
 
     nodes: tuple[NodeInventory, ...]
     nodes_without_gpus: int = 0
     measurements: tuple[Measurement, ...] = ()
+    features: ClusterFeatures = field(default_factory=ClusterFeatures)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -90,7 +96,10 @@ class Inventory:
 
 
 def inventory(
-    nodes: Iterable[NodeFacts], pods: Iterable[PodFacts], measurements: Iterable[Measurement] = ()
+    nodes: Iterable[NodeFacts],
+    pods: Iterable[PodFacts],
+    measurements: Iterable[Measurement] = (),
+    features: ClusterFeatures | None = None,
 ) -> Inventory:
     """Return the inventory of a cluster.
 
@@ -99,6 +108,7 @@ def inventory(
         pods: pods of all namespaces, in any order. Those that have finished, wait for a node or ask for no GPU
             hold nothing; terminating ones hold their GPUs until they are gone.
         measurements: what engines of the cluster have reported, in any order.
+        features: which APIs the cluster serves; None when nobody looked.
     """
     pods_by_node: dict[str, list[PodFacts]] = {}
     for pod in pods:
@@ -113,6 +123,7 @@ def inventory(
         ),
         nodes_without_gpus=sum(not node.has_gpus for node in known),
         measurements=distinct(measurements),
+        features=features or ClusterFeatures(),
     )
 
 
@@ -153,6 +164,7 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
         warnings=warnings,
         price_per_hour_usd=price,
         host_memory_bytes=node.memory_bytes,
+        shares=offered.shares,
         rdma_resource=node.rdma_resource,
         rdma_devices=node.rdma_devices,
     )

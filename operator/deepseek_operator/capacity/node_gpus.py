@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.capacity.facts import NodeFacts
+from deepseek_operator.capacity.node_shares import ShareOffer, node_shares
 from deepseek_operator.catalog.gpu_labels import GpuMatch, GpuSharing, match_label
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.errors import shortened
+from deepseek_operator.planner.gpu_share import MIG_RESOURCE_PREFIX
 from deepseek_operator.resources.affinity import build_node_affinity
+from deepseek_operator.resources.gpu_share import STRATEGY_LABEL
 from deepseek_operator.units import format_gib
 
-MIG_RESOURCE_PREFIX = "nvidia.com/mig-"
 DEFAULT_RESOURCE = "nvidia.com/gpu"
 
 _PRODUCT_LABELS = (
@@ -28,8 +30,6 @@ _PRODUCT_LABELS = (
     "node.kubernetes.io/npu.chip.name",
 )
 """Labels that name a product, for display, in the order in which they are trusted."""
-
-SHARING_STRATEGY_LABEL = "nvidia.com/gpu.sharing-strategy"
 
 MOST_GPUS_PER_NODE = 256
 """More is no node but a slip or a lie, and the planner would count through it. Source: judgement; servers hold 16."""
@@ -56,6 +56,7 @@ class NodeGpus:
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
         exclusions: why nothing is planned on it, as clauses; empty when something may be.
         warnings: what an owner of the cluster should know, as sentences.
+        shares: parts of its GPUs that it offers, where it divides them.
     """
 
     gpu: Gpu | None
@@ -67,6 +68,7 @@ class NodeGpus:
     usable_memory_bytes: int | None
     exclusions: tuple[str, ...]
     warnings: tuple[str, ...]
+    shares: tuple[ShareOffer, ...] = ()
 
 
 def node_gpus(node: NodeFacts) -> NodeGpus:
@@ -84,6 +86,7 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
     impossible = max(reported, labelled or 0) > MOST_GPUS_PER_NODE
     contradicts = whole and (impossible or (labelled is not None and reported > labelled))
     usable_bytes = _usable_memory_bytes(node, match)
+    shares, no_share = ((), "") if whole else _shares(node, match, sharing, product, usable_bytes)
     if whole:
         exclusions = [
             *_product_exclusions(match.gpu, product, usable_bytes),
@@ -98,8 +101,8 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
             f"{labelled - reported} of {labelled} GPUs are not offered as {resource}, as if unhealthy; "
             "planning counts the others"
         )
-    if not whole or contradicts:
-        warnings.append(f"nothing is planned on it: {exclusions[-1]}")
+    if (not whole and not shares) or contradicts:
+        warnings.append(f"nothing is planned on it: {exclusions[-1]}{f'; {no_share}' if no_share else ''}")
     return NodeGpus(
         gpu=match.gpu,
         product=product,
@@ -110,7 +113,16 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
         usable_memory_bytes=usable_bytes,
         exclusions=tuple(exclusions),
         warnings=tuple(warnings),
+        shares=shares,
     )
+
+
+def _shares(
+    node: NodeFacts, match: GpuMatch, sharing: GpuSharing, product: str, usable_bytes: int | None
+) -> tuple[tuple[ShareOffer, ...], str]:
+    """Return the parts of its GPUs that a node offers, and why none can be planned on."""
+    wrong = [] if sharing is GpuSharing.MIG else _product_exclusions(match.gpu, product, usable_bytes)
+    return ((), wrong[0]) if wrong else node_shares(node, match, usable_bytes)
 
 
 def _resource(gpu: Gpu | None, allocatable: Mapping[str, int]) -> str:
@@ -125,7 +137,7 @@ def _resource(gpu: Gpu | None, allocatable: Mapping[str, int]) -> str:
 def _sharing(node: NodeFacts, match: GpuMatch) -> GpuSharing:
     if any(name.startswith(MIG_RESOURCE_PREFIX) and count for name, count in node.allocatable.items()):
         return GpuSharing.MIG
-    if node.shared_by and match.sharing is GpuSharing.WHOLE:
+    if node.hami is not None and match.sharing is GpuSharing.WHOLE:
         return GpuSharing.SHARED
     return match.sharing
 
@@ -182,7 +194,7 @@ def _affinity_exclusions(gpu: Gpu | None, labels: Mapping[str, str]) -> list[str
 def _sharing_exclusion(node: NodeFacts, sharing: GpuSharing) -> str:
     if sharing is GpuSharing.MIG:
         return "its GPUs are cut into MIG slices, and a plan needs whole GPUs"
-    how = node.shared_by or node.labels.get(SHARING_STRATEGY_LABEL, "")
+    how = "HAMi" if node.hami is not None else node.labels.get(STRATEGY_LABEL, "")
     return f"its GPUs are shared{f' ({shortened(how)})' if how else ''}, and a plan needs whole GPUs"
 
 

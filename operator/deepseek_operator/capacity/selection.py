@@ -40,6 +40,8 @@ def why_excluded(
     node_selector: Mapping[str, str],
     tolerations: Sequence[Mapping[str, object]],
     spot: Spot = Spot.NEVER,
+    *,
+    for_share: bool = False,
 ) -> str:
     """Return the first thing that keeps a workload from being planned on a node, or an empty text.
 
@@ -48,9 +50,10 @@ def why_excluded(
         node_selector: labels that the node must carry, with exactly these values.
         tolerations: the user's; those that the operator adds for GPU and spot taints are added here too.
         spot: whether interruptible nodes may be used.
+        for_share: whether the workload runs on the shares that the node offers, whose GPUs are then no obstacle.
     """
-    if node.exclusions:
-        return node.exclusions[0]
+    if node.exclusions and not (for_share and node.shares and node.schedulable):
+        return node.exclusions[-1 if for_share and node.shares else 0]
     for key, value in sorted(node_selector.items()):
         if node.labels.get(key) != value:
             return f"it is not labelled {key}={value}"

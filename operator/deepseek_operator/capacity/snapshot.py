@@ -13,6 +13,7 @@ from typing import Final
 from deepseek_operator.api.v1alpha1 import KIND as DEPLOYMENT_KIND
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, read_taints
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
+from deepseek_operator.capacity.hami import loaded_hami, stored_hami
 from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
 from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.planner.measurement import Measurement, distinct
@@ -189,7 +190,7 @@ def _stored_node(node: NodeFacts) -> dict[str, object]:
         "deleting": node.deleting,
         "allocatable": dict(node.allocatable),
         "memoryBytes": node.memory_bytes,
-        "sharedBy": node.shared_by,
+        "hami": {} if node.hami is None else stored_hami(node.hami),
         "rdma": {"resource": node.rdma_resource, "devices": node.rdma_devices} if node.rdma_resource else {},
     }
     return {field: value for field, value in stored.items() if value}
@@ -223,7 +224,7 @@ def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
         deleting=is_set(stored, "deleting"),
         allocatable=_counts_at(stored, "allocatable"),
         memory_bytes=integer_at(stored, "memoryBytes"),
-        shared_by=text_at(stored, "sharedBy"),
+        hami=loaded_hami(mapping_at(stored, "hami")) if stored.get("hami") else None,
         rdma_resource=text_at(rdma, "resource") or None,
         rdma_devices=integer_at(rdma, "devices"),
     )

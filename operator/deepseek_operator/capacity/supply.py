@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
-from deepseek_operator.capacity.node_price import PRICE_LABEL
+from deepseek_operator.capacity.pools import Pools
 from deepseek_operator.capacity.selection import why_excluded
-from deepseek_operator.catalog.gpus import Gpu
-from deepseek_operator.catalog.spot import spot_label
+from deepseek_operator.capacity.share_room import offers_of
 from deepseek_operator.planner.measurement import Measurement
-from deepseek_operator.planner.price import priced, spot_priced
-from deepseek_operator.planner.request import GpuPool, Supply
+from deepseek_operator.planner.request import Supply
 
 
 def supply(
@@ -34,72 +31,33 @@ def supply(
         measurements: what engines that are alike have reported; each pool gets those of its product.
 
     Returns:
-        One pool per GPU product, sorted by its id. Where drivers report slightly different memory for one
-        product, the pool carries the smallest, so that a plan fits on each of its nodes; host memory likewise. Where
-        nodes of one product have different prices (a label, spot capacity), it carries the highest, because pods may
-        land on any of them.
+        One pool per GPU product and per kind of share of it, sorted by its id. Where drivers report slightly different
+        memory for one product, the pool carries the smallest, so that a plan fits on each of its nodes; host memory
+        likewise. Where nodes of one product have different prices (a label, spot capacity), it carries the highest,
+        because pods may land on any of them.
     """
-    sizes: dict[str, Counter[int]] = {}
-    products: dict[str, tuple[Gpu, int, int]] = {}
-    rdma: dict[str, list[tuple[str | None, int]]] = {}
-    excluded: Counter[str] = Counter()
+    pools, excluded = Pools(), Counter[str]()
     for node in inventory.nodes:
+        whole_not = _why_not_whole(node, node_selector or {}, tolerations, spot)
+        share_not = why_excluded(node, node_selector or {}, tolerations, spot, for_share=True)
         gpu, memory_bytes = node.gpu, node.usable_memory_bytes
-        if gpu is None or memory_bytes is None:
-            excluded["the product or its memory is not known"] += 1
-            continue
-        if why_not := why_excluded(node, node_selector or {}, tolerations, spot):
-            excluded[why_not] += 1
-            continue
-        sizes.setdefault(gpu.id, Counter())[node.allocatable_gpus] += 1
-        rdma.setdefault(gpu.id, []).append((node.rdma_resource, node.rdma_devices))
-        at_node, host_bytes = _priced(node, gpu), node.host_memory_bytes
-        dearest, least_bytes, least_host_bytes = products.setdefault(gpu.id, (at_node, memory_bytes, host_bytes))
-        products[gpu.id] = (
-            max(dearest, at_node, key=_price_order),
-            min(least_bytes, memory_bytes),
-            min(least_host_bytes, host_bytes),
-        )
-    return Supply(
-        pools=tuple(
-            GpuPool(
-                gpu=gpu,
-                usable_memory_bytes=memory_bytes,
-                nodes_by_gpu_count=tuple(sorted(sizes[gpu_id].items())),
-                measurements=tuple(each for each in measurements if each.gpu == gpu_id),
-                host_memory_bytes=host_bytes,
-                rdma_resource=common_rdma(rdma[gpu_id])[0],
-                rdma_devices=common_rdma(rdma[gpu_id])[1],
-            )
-            for gpu_id, (gpu, memory_bytes, host_bytes) in sorted(products.items(), key=lambda item: item[0])
-        ),
-        excluded=_clause(excluded),
-    )
+        if gpu is not None and memory_bytes is not None and not whole_not:
+            pools.add(node, gpu, node.allocatable_gpus, memory_bytes)
+        offers = () if share_not else offers_of(node, inventory.features)
+        for offer in offers:
+            if gpu is not None:
+                pools.add(node, gpu, offer.slices, offer.share.memory_bytes, offer.share)
+        if whole_not and not offers:
+            excluded[share_not if node.shares else whole_not] += 1
+    return Supply(pools=pools.made(measurements), excluded=_clause(excluded))
 
 
-def common_rdma(nodes: Sequence[tuple[str | None, int]]) -> tuple[str | None, int]:
-    """Return the RDMA resource that every node offers and the fewest units of it; ``(None, 0)`` where one has another.
-
-    Pods of a group may land on any of the nodes, and traffic between two nodes takes the way that both have.
-
-    >>> common_rdma([("rdma/hca", 63), ("rdma/hca", 32)]), common_rdma([("rdma/hca", 63), (None, 0)])
-    (('rdma/hca', 32), (None, 0))
-    """
-    resources = {resource for resource, _ in nodes}
-    resource = resources.pop() if len(resources) == 1 else None
-    return (None, 0) if resource is None else (resource, min(units for _, units in nodes))
-
-
-def _priced(node: NodeInventory, gpu: Gpu) -> Gpu:
-    """Return the product at the price of a node: its label's, else that of spot capacity where it is, else as known."""
-    if node.price_per_hour_usd is not None:
-        return priced(gpu, node.price_per_hour_usd, f"the node label {PRICE_LABEL}")
-    return spot_priced(gpu) if spot_label(node.labels) else gpu
-
-
-def _price_order(gpu: Gpu) -> Decimal:
-    """Sort key: the dearer product is the larger, and a product without a price counts as dearest."""
-    return Decimal("Infinity") if gpu.price_per_hour_usd is None else gpu.price_per_hour_usd
+def _why_not_whole(
+    node: NodeInventory, node_selector: Mapping[str, str], tolerations: Sequence[Mapping[str, object]], spot: Spot
+) -> str:
+    if node.gpu is None or node.usable_memory_bytes is None:
+        return "the product or its memory is not known"
+    return why_excluded(node, node_selector, tolerations, spot)
 
 
 def _clause(excluded: Mapping[str, int]) -> str:

@@ -111,7 +111,7 @@ def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:
     """Return the inventory of a snapshot file, or of the live cluster; errors as `read_facts`."""
     from deepseek_operator.capacity.inventory import inventory
 
-    return inventory(*read_facts(cluster, kubeconfig))
+    return inventory(*read_facts(cluster, kubeconfig), read_features(cluster, kubeconfig))
 
 
 def _load_json(path: Path) -> Mapping[str, object]:

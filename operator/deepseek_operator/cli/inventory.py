@@ -9,6 +9,7 @@ from deepseek_operator.cli.output import Output, OutputFormat, console, write
 
 if TYPE_CHECKING:
     from deepseek_operator.capacity.inventory import Inventory
+    from deepseek_operator.capacity.node_shares import ShareOffer
 
 
 def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output: Output = OutputFormat.JSON) -> None:
@@ -21,6 +22,10 @@ def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output
         _print_table(build(nodes, pods))
     else:
         write(snapshot(nodes, pods, measurements, read_features(cluster, kubeconfig)), output)
+
+
+def _offered(offer: ShareOffer) -> str:
+    return f"{offer.slices} x {offer.share}"
 
 
 def _print_table(found: Inventory) -> None:
@@ -39,7 +44,7 @@ def _print_table(found: Inventory) -> None:
             str(node.free_gpus),
             format_gib(node.usable_memory_bytes) if node.usable_memory_bytes else "-",
             format_gib(node.host_memory_bytes) if node.host_memory_bytes else "-",
-            "; ".join((*node.exclusions, *node.warnings)),
+            "; ".join((*map(_offered, node.shares), *node.exclusions, *node.warnings)),
         )
     screen = console()
     screen.print(table)

@@ -49,7 +49,7 @@ class Operator:
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
-        self.discovery = Discovery(cluster, lambda: self._settle(nodes_changed=True))
+        self.discovery = Discovery(cluster, self._features_changed)
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
 
@@ -57,6 +57,11 @@ class Operator:
         """Do one timed pass over an object."""
         with self._metrics.reconcile_seconds.time():
             return await self._reconciler.reconcile(uid, turn)
+
+    def _features_changed(self) -> None:
+        """An API was installed or removed; plans and pods of everybody may differ."""
+        self._nodes.set_features(self.discovery.features)
+        self._settle(nodes_changed=True)
 
     async def close(self) -> None:
         """End all loops."""

@@ -215,7 +215,10 @@ def test_pods_that_hold_more_than_is_left_do_not_make_free_negative():
 def test_a_shared_node_warns_that_nothing_is_planned_on_it():
     shared = {"nvidia.com/gpu.replicas": "4"}
     warnings = inventory_of([gpu_node("n", allocatable={"nvidia.com/gpu": "32"}, more_labels=shared)], []).warnings
-    assert warnings == ("n: nothing is planned on it: its GPUs are shared, and a plan needs whole GPUs",)
+    assert warnings == (
+        "n: nothing is planned on it: its GPUs are shared, and a plan needs whole GPUs; no label says how they are "
+        "shared (nvidia.com/gpu.sharing-strategy)",
+    )
 
 
 def test_memory_of_a_gpu_that_uses_the_hosts_is_bounded_by_what_the_host_leaves():

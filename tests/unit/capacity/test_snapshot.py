@@ -32,7 +32,7 @@ def test_a_node_keeps_labels_taints_state_and_gpus_only():
         unschedulable=True,
         ready="Unknown",
         deleting=True,
-        annotations={"hami.io/node-nvidia-register": "GPU-1,..."},
+        annotations={"hami.io/node-nvidia-register": "GPU-1,10,81559,100,NVIDIA-H100,0,true:"},
     )
     assert project_node(node) == {
         "name": "h100-1",
@@ -43,7 +43,7 @@ def test_a_node_keeps_labels_taints_state_and_gpus_only():
         "deleting": True,
         "allocatable": {"nvidia.com/gpu": 8},
         "memoryBytes": 2000 * 2**30,
-        "sharedBy": "HAMi",
+        "hami": {"gpus": 1, "splits": 10, "memoryMib": 81559, "problem": ""},
     }
 
 
