@@ -208,6 +208,11 @@ BROKEN_RULES: dict[str, tuple[Changes, str, str]] = {
         "spec.engine.speculative.draftModel",
         "draftModel belongs to method DraftModel, and that method needs it",
     ),
+    "a store for an engine that has none": (
+        {"engine.kvOffload": {"hostMemoryBytes": 1, "store": {"url": "redis://kv:6379"}}},
+        "spec.engine.kvOffload.store",
+        "store belongs to backend LMCache",
+    ),
     "a method without its draft model": (
         {"engine.speculative": {"method": "DraftModel"}},
         "spec.engine.speculative.draftModel",

@@ -17,6 +17,13 @@ from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
+from deepseek_operator.planner.engine_features import (
+    EngineFeatures,
+    KvOffload,
+    KvOffloadBackend,
+    Speculative,
+    SpeculativeMethod,
+)
 from deepseek_operator.planner.result import Alternative, Compromise, CompromiseKind, Plan
 from spec_table import SMALL, changed
 
@@ -64,6 +71,17 @@ compromises = st.builds(
     change=sentences,
     message=sentences,
 )
+positive = st.integers(1, 2**50)
+features = st.builds(
+    EngineFeatures,
+    speculative=st.none()
+    | st.builds(
+        Speculative, method=st.sampled_from(SpeculativeMethod), tokens=positive, draft_model=st.just("") | names
+    ),
+    kv_offload=st.none() | st.builds(KvOffload, backend=st.sampled_from(KvOffloadBackend), host_memory_bytes=positive),
+    weight_offload_bytes=counts,
+    max_loras=st.just(0),
+) | st.builds(EngineFeatures, max_loras=positive, max_lora_rank=positive)
 plans = st.builds(
     Plan,
     model_name=names,
@@ -88,6 +106,7 @@ plans = st.builds(
     reasons=st.lists(sentences, max_size=8).map(tuple),
     alternatives=st.lists(alternatives, max_size=6).map(tuple),
     compromise=st.none() | compromises,
+    features=features,
 )
 
 

@@ -12,8 +12,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from deepseek_operator.api.feature_words import feature_words
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.engine_features import NO_FEATURES
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
 
@@ -69,6 +71,7 @@ def plan_hash(plan: Plan) -> str:
             "gpuMemoryUtilizationPercent": plan.gpu_memory_utilization_percent,
             "engineRelease": plan.engine_release,
             **share,
+            **({} if plan.features == NO_FEATURES else {"features": feature_words(plan.features)}),
         }
     )[:HASH_CHARACTERS]
 

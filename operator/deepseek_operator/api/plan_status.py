@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deepseek_operator.api.conditions import truncated
+from deepseek_operator.api.feature_words import feature_words, features_read
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.share_status import share_read, share_status
 from deepseek_operator.api.status import (
@@ -29,6 +30,7 @@ from deepseek_operator.api.status import (
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.engine_features import NO_FEATURES
 from deepseek_operator.planner.result import Alternative, Compromise, Infeasible, NearestPlan, Plan
 
 JsonObject = dict[str, Any]
@@ -63,6 +65,7 @@ def plan_status(plan: Plan) -> JsonObject:
         **_cost(plan.cost_per_million_tokens_usd, "costPerMillionTokensUsd"),
         "reasons": [truncated(reason) for reason in plan.reasons[:MAX_REASONS]],
         "alternatives": [_alternative(each) for each in plan.alternatives[:MAX_ALTERNATIVES]],
+        **({} if plan.features == NO_FEATURES else {"features": feature_words(plan.features)}),
         **({} if plan.compromise is None else {"compromise": _compromise(plan.compromise)}),
         **({} if plan.share is None else {"share": share_status(plan.share)}),
     }
@@ -131,6 +134,7 @@ def _plan(read: PlanStatus) -> Plan:
         alternatives=tuple(_alternative_read(each) for each in read.alternatives),
         compromise=None if read.compromise is None else _compromise_read(read.compromise),
         share=None if read.share is None else share_read(read.share, read.memory_per_gpu.total_bytes),
+        features=features_read(read.features),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,10 @@ def field_path(location: Sequence[int | str]) -> str:
     return path if len(path) <= MAX_PATH_CHARACTERS else path[: MAX_PATH_CHARACTERS - 1] + "…"
 
 
+CREDENTIALS = re.compile(r"://[^/@\s]*@")
+"""User and password in a URL, which are never shown again."""
+
+
 def _weight(detail: ErrorDetails) -> int:
     """Put typos first: the field that is missing is often the one that is misspelt."""
     return 0 if detail["type"] == "extra_forbidden" else 1
@@ -109,7 +114,7 @@ def _limit(kind: str, context: Mapping[str, Any]) -> str:
 def _shown(value: object) -> str:
     match value:
         case str():
-            return repr(shortened(value))
+            return repr(shortened(CREDENTIALS.sub("://...@", value)))
         case bool():
             return str(value).lower()
         case None:

@@ -17,6 +17,7 @@ from deepseek_operator.api.base import (
     SecretRef,
     list_map,
 )
+from deepseek_operator.planner.engine_features import KvOffloadBackend, SpeculativeMethod
 
 LEAKING_ARGUMENT = r"^--(api[-_]k|hf[-_]t)"
 """Arguments that would put a secret where everyone who may read pods can read it.
@@ -59,14 +60,6 @@ class EnvVar(ApiModel):
     value_from: EnvValueSource | None = Field(default=None, description="Its source, for secrets.")
 
 
-class SpeculativeMethod(StrEnum):
-    """How draft tokens are made."""
-
-    MTP = "MTP"
-    NGRAM = "NGram"
-    DRAFT_MODEL = "DraftModel"
-
-
 class SpeculativeSpec(ApiModel):
     """Speculative decoding: draft tokens that the model only verifies."""
 
@@ -91,15 +84,28 @@ class SpeculativeSpec(ApiModel):
     )
 
 
-class KvOffloadBackend(StrEnum):
-    """Who moves KV blocks to host memory."""
+class KvStore(ApiModel):
+    """A store that all replicas share, such as Redis."""
 
-    NATIVE = "Native"
-    LMCACHE = "LMCache"
+    url: Annotated[str, Field(max_length=512, pattern=r"^rediss?://[^@\s$]+$")] = Field(
+        description="Such as redis://kv.cache:6379; without user and password."
+    )
+    password_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Its password, percent-encoded. Default: none."
+    )
 
 
 class KvOffloadSpec(ApiModel):
     """KV cache blocks that are kept in host memory after the GPU has dropped them."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.store) || (has(self.backend) && self.backend == 'LMCache')",
+            holds=lambda offload: offload.store is None or offload.backend is KvOffloadBackend.LMCACHE,
+            message="store belongs to backend LMCache",
+            field="store",
+        ),
+    )
 
     host_memory_bytes: int = Field(
         ge=1, le=MAX_BYTES, description="Host memory for KV blocks, in bytes per replica; requested by its pods."
@@ -107,6 +113,7 @@ class KvOffloadSpec(ApiModel):
     backend: KvOffloadBackend = Field(
         default=KvOffloadBackend.NATIVE, description="Native is the engine's own; LMCache needs an image with it."
     )
+    store: KvStore | None = Field(default=None, description="Shared store behind it, for LMCache. Default: none.")
 
 
 Argument = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -162,18 +169,15 @@ class EngineSpec(ApiModel):
     gpu_memory_utilization_percent: int | None = Field(
         default=None, ge=1, le=99, description="Share of each GPU's memory that the engine may use. Default: planned."
     )
-    speculative: SpeculativeSpec | None = Field(
-        default=None, description="Speculative decoding. Refused by this version. Default: off."
-    )
+    speculative: SpeculativeSpec | None = Field(default=None, description="Speculative decoding. Default: off.")
     kv_offload: KvOffloadSpec | None = Field(
-        default=None, description="KV cache in host memory besides GPU memory. Refused by this version. Default: off."
+        default=None, description="KV cache in host memory besides GPU memory. Default: off."
     )
     weight_offload_bytes: int = Field(
         default=0,
         ge=0,
         le=MAX_BYTES,
-        description="Weights kept in host memory, in bytes per GPU; each step streams them over PCIe. Above 0 is "
-        "refused by this version.",
+        description="Weights kept in host memory, in bytes per GPU; each step streams them over PCIe.",
     )
     startup_seconds: int | None = Field(
         default=None,

@@ -161,6 +161,6 @@ class ModelSpec(ApiModel):
     )
     lora_adapters: Annotated[tuple[LoraAdapter, ...], Field(max_length=32)] = Field(
         default=(),
-        description="LoRA adapters that every replica loads. Refused by this version. Default: none.",
+        description="LoRA adapters that every replica loads. Default: none.",
         json_schema_extra=list_map("name"),
     )

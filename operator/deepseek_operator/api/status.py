@@ -153,6 +153,9 @@ class PlanStatus(StatusModel):
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=MAX_ALTERNATIVES)] = Field(
         default=(), description="What else was looked at."
     )
+    features: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=4)] = Field(
+        default=(), description="Speculative decoding, offloading and adapters that it counts."
+    )
     compromise: CompromiseStatus | None = Field(
         default=None, description="What it gives up; absent for a plan of what was asked."
     )

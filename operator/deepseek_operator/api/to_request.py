@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
+from deepseek_operator.api.engine_features import draft_shape, engine_features
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
 from deepseek_operator.api.spec_scaling import FallbackTrigger
@@ -45,9 +46,10 @@ def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
 
 
 def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
+    shape, release = model_shape(spec.model), spec.engine.release or PlanRequest.engine_release
     return PlanRequest(
         model_name=spec.model.name,
-        model=model_shape(spec.model),
+        model=shape,
         workload=Workload(
             input_tokens=spec.workload.input_tokens,
             output_tokens=spec.workload.output_tokens,
@@ -73,9 +75,11 @@ def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
         max_num_seqs=spec.engine.max_num_seqs,
         max_num_batched_tokens=spec.engine.max_num_batched_tokens,
         gpu_memory_utilization_percent=spec.engine.gpu_memory_utilization_percent,
-        engine_release=spec.engine.release or PlanRequest.engine_release,
         sharing=spec.sharing,
         mig_profile=spec.hardware.mig_profile,
+        engine_release=release,
+        features=engine_features(spec, shape, release),
+        draft_model=draft_shape(spec),
     )
 
 

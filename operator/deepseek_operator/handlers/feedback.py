@@ -13,7 +13,6 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.status import MAX_MEASUREMENTS, ObservedStatus
 from deepseek_operator.capacity.measurements import stored_measurement
 from deepseek_operator.engine_metrics import KvCacheReport
-from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.planner.measurement import Measurement
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.units import ceil_div
@@ -86,7 +85,7 @@ def with_report(
         "bandPercent": plan.kv_cache_error_percent,
     }
     measurements = feedback.measurements
-    if not report.sized_by_hand:
+    if not report.sized_by_hand and not plan.features.change_gpu_memory:  # which the kept form does not say
         new = stored_measurement(measurement(plan, variant, tokens))
         others = [each for each in measurements if _told(each) != _told(new)]
         measurements = (new, *others)[:MAX_MEASUREMENTS]
@@ -101,15 +100,7 @@ def measurement(plan: Plan, variant: str, kv_cache_tokens: int) -> Measurement:
         gpu=plan.gpu,
         total_memory_bytes=plan.memory.total_bytes,
         parallelism=plan.parallelism,
-        settings=EngineSettings(
-            release=plan.engine_release,
-            gpu_memory_utilization_percent=plan.gpu_memory_utilization_percent,
-            max_model_len=plan.max_model_len,
-            max_num_seqs=plan.max_num_seqs,
-            max_num_batched_tokens=plan.max_num_batched_tokens,
-            kv_cache_dtype=plan.kv_cache_dtype,
-            quantization=plan.quantization,
-        ),
+        settings=plan.engine_settings,
         kv_cache_tokens=kv_cache_tokens,
     )
 

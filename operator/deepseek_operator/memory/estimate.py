@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.errors import UnsupportedKvCacheError
+from deepseek_operator.memory.added_weights import added_weights
 from deepseek_operator.memory.kv_cache import (
     NO_POOL,
     NULL_BLOCKS,
@@ -123,6 +124,7 @@ class _Question:
     pool: KvCachePool
     release: ReleaseOverheads
     weights: tuple[StageWeights, ...]
+    added: tuple[int, ...]
     compute_capability: tuple[int, int] | None
     overhead_correction_bytes: int
 
@@ -188,7 +190,8 @@ class _Question:
     def _rank(self, weights: StageWeights, settings: EngineSettings) -> RankMemory:
         basis_points = 100 * settings.gpu_memory_utilization_percent + settings.gpu_memory_utilization_basis_points
         budget = ceil_div(self.total_memory_bytes * basis_points, 10_000)
-        resident = weights.total_bytes - offload(weights.offloadable, settings.cpu_offload_bytes).device_bytes
+        resident = weights.total_bytes + self.added[weights.stage.index]
+        resident -= offload(weights.offloadable, settings.cpu_offload_bytes).device_bytes
         active = activations(self.shape, self.parallelism, weights.stage, settings, self.release).total_bytes
         non_torch = self.release.non_torch_bytes(self.parallelism.tensor)
         graphs = self.graph_bytes(weights, settings)
@@ -260,8 +263,9 @@ def estimate(
             parallelism,
             settings.quantization,
             compute_capability,
-            with_draft=settings.num_speculative_tokens > 0,
+            with_draft=settings.loads_draft_layers,
         ),
+        added=added_weights(shape, parallelism, settings, compute_capability),
         compute_capability=compute_capability,
         overhead_correction_bytes=overhead_correction_bytes,
     )

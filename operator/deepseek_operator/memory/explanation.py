@@ -31,7 +31,7 @@ def explanation(
         answer.parallelism,
         settings.quantization,
         compute_capability,
-        with_draft=settings.num_speculative_tokens > 0,
+        with_draft=settings.loads_draft_layers,
     )
     rank = min(answer.ranks, key=lambda each: each.kv_cache_bytes / (pool.stage_block_bytes[each.stage] if pool else 1))
     weights = stages[rank.stage]

@@ -14,6 +14,7 @@ from math import gcd
 
 from deepseek_operator.catalog.quantizations import named_quantization
 from deepseek_operator.catalog.shapes import Engram, ModelShape
+from deepseek_operator.memory.lora import lora_host_bytes
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.quantized_format import quantized_weights
 from deepseek_operator.memory.settings import EngineSettings
@@ -55,6 +56,7 @@ class NodeMemory:
         kv_offload_bytes: the node's share of ``--kv-offloading-size``, shared memory of exactly that size.
         engram_bytes: look-up tables (V4.1), in shared memory or pinned and rounded up, see ``host_memory``.
         buffer_bytes: pinned token ids of all request slots.
+        adapter_bytes: copies of LoRA adapters, whole on every rank.
         shared_memory_bytes: what ``/dev/shm`` must hold for offloading and tables, beside the engine's usual needs;
             already counted in the fields above, except that the engine wants room for the KV offload of all its ranks
             on every node.
@@ -71,6 +73,7 @@ class NodeMemory:
     buffer_bytes: int
     shared_memory_bytes: int
     page_cache_bytes: int
+    adapter_bytes: int = 0
 
     @property
     def needed_bytes(self) -> int:
@@ -81,6 +84,7 @@ class NodeMemory:
             + self.kv_offload_bytes
             + self.engram_bytes
             + self.buffer_bytes
+            + self.adapter_bytes
         )
 
 
@@ -168,6 +172,7 @@ def host_memory(
                 kv_offload_bytes=ceil_div(kv_offload_bytes * len(local), parallelism.tensor * parallelism.pipeline),
                 engram_bytes=engram,
                 buffer_bytes=tokens * len(local),
+                adapter_bytes=lora_host_bytes(shape, settings) * len(local),
                 shared_memory_bytes=kv_offload_bytes * len(engines) + engram_shared,
                 page_cache_bytes=_read_bytes(shape, parallelism, {rank.stage for rank in local}, disk),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
@@ -22,6 +22,7 @@ from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.release_overheads import release_key
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.memory.stages import layers_per_stage
+from deepseek_operator.units import ceil_div
 
 __all__ = [
     "NO_POOL",
@@ -189,7 +190,31 @@ def kv_cache_pool(
         num_speculative_tokens=settings.num_speculative_tokens,
     )
     packed = release_key(settings.release) >= PACKED_SINCE or not _is_v4(shape)
-    return _pool(shape, parallelism.pipeline, parallelism.decode_context, options, compute_capability, packed)
+    if settings.num_speculative_tokens and not settings.loads_draft_layers:
+        shape = replace(shape, num_draft_layers=0, block_draft=None)
+    pool = _pool(shape, parallelism.pipeline, parallelism.decode_context, options, compute_capability, packed)
+    if settings.draft_model is None:
+        return pool
+    return with_draft_model(pool, settings.draft_model, options, compute_capability)
+
+
+def with_draft_model(
+    pool: KvCachePool, draft: ModelShape, options: CacheOptions, compute_capability: tuple[int, int] | None
+) -> KvCachePool:
+    """Return the pool with the cache of a draft model's layers in every block of the last stage.
+
+    Raises:
+        UnsupportedKvCacheError: either model's cache does not grow evenly, so that the two share no blocks.
+    """
+    law = kv_cache_law(draft, compute_capability)
+    caches = law.caches(replace(options, num_speculative_tokens=0))
+    if not pool.grows_evenly or any(cache.retention is not Retention.CONTEXT for cache in caches):
+        raise UnsupportedKvCacheError(
+            "a draft model shares no cache blocks with this attention; use method MTP or NGram"
+        )
+    per_token = sum(ceil_div(cache.page_bytes, cache.block_tokens) for cache in caches)
+    added = per_token * pool.stored.block_tokens
+    return replace(pool, stage_block_bytes=(*pool.stage_block_bytes[:-1], pool.stage_block_bytes[-1] + added))
 
 
 def _is_v4(shape: ModelShape) -> bool:

@@ -30,6 +30,9 @@ __all__ = [
 DATACENTER_BLACKWELL_MAJOR = 10
 """Major compute capability of the GPUs on which the engine captures larger batches (B200, B300, GB200, GB300)."""
 
+LORA_GRAPH_SETS = 2
+"""Graphs with and without adapters (vLLM 0.32 ``cudagraph_specialize_lora``, on by default)."""
+
 SPARSE_WORKSPACE_CONTEXTS = 5
 """Contexts that the prefill workspace of sparse attention holds, ``sparse_mla_prefill_workspace_factor`` of vLLM."""
 
@@ -108,7 +111,8 @@ def cuda_graph_bytes(
 
     Args:
         stage: the rank's layers.
-        settings: what the engine is told.
+        settings: what the engine is told; speculative decoding captures batches for all tokens that a step verifies,
+            adapters have graphs of their own beside those without, and a draft model's layers are captured too.
         release: the figures of its release.
         compute_capability: of the GPU; datacenter Blackwell (10.x) captures larger batches.
 
@@ -118,7 +122,10 @@ def cuda_graph_bytes(
         return 0
     per_layer = stage.num_layers * release.graph_layer_bytes + stage.num_moe_layers * release.graph_moe_layer_bytes
     blackwell = compute_capability is not None and compute_capability[0] == DATACENTER_BLACKWELL_MAJOR
-    sizes = capture_sizes(settings.max_num_seqs, blackwell)
+    if settings.draft_model is not None and stage.is_last:
+        per_layer += settings.draft_model.num_layers * release.graph_layer_bytes
+    sizes = capture_sizes(settings.max_num_seqs * (1 + settings.num_speculative_tokens), blackwell)
+    sizes *= LORA_GRAPH_SETS if settings.max_loras else 1
     return release.graph_base_bytes + per_layer * sizes // release.graph_reference_sizes
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deepseek_operator.catalog.shapes import ModelShape
+
 
 class KvCacheDtype(StrEnum):
     """Storage of the KV cache, with the engine's own names."""
@@ -27,6 +29,14 @@ class IndexerKvDtype(StrEnum):
     MXFP4 = "mxfp4"
 
 
+class Drafter(StrEnum):
+    """Who proposes tokens for speculative decoding: layers of the checkpoint, the prompt, or a second model."""
+
+    CHECKPOINT = "checkpoint"
+    PROMPT = "prompt"
+    MODEL = "model"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """What the engine is told, in its own names.
@@ -41,7 +51,11 @@ class EngineSettings:
         enforce_eager: no CUDA graphs.
         indexer_kv_dtype: storage of the indexer's keys of V4 and V4.1.
         kv_cache_memory_bytes: fixed KV cache of a GPU, which replaces the utilization; 0 lets the engine decide.
-        num_speculative_tokens: tokens that the checkpoint's own draft layers propose per step; 0 for no drafting.
+        num_speculative_tokens: tokens that ``drafter`` proposes per step; 0 for no drafting.
+        drafter: who proposes them.
+        draft_model: the second model, for `Drafter.MODEL`.
+        max_loras: LoRA adapters in one batch (``--max-loras``); 0 serves none.
+        max_lora_rank: their largest rank (``--max-lora-rank``).
         async_scheduling: whether the next step is scheduled while one runs (the engine's default).
         gpu_memory_utilization_basis_points: hundredths of a percent on top of the whole percents, 0-99, for
             engines that were started with a fraction such as 0.835.
@@ -62,3 +76,12 @@ class EngineSettings:
     kv_cache_memory_bytes: int = 0
     num_speculative_tokens: int = 0
     async_scheduling: bool = True
+    drafter: Drafter = Drafter.CHECKPOINT
+    draft_model: ModelShape | None = None
+    max_loras: int = 0
+    max_lora_rank: int = 0
+
+    @property
+    def loads_draft_layers(self) -> bool:
+        """Whether the checkpoint's own draft layers are loaded."""
+        return self.num_speculative_tokens > 0 and self.drafter is Drafter.CHECKPOINT

@@ -162,7 +162,7 @@ def stage_weights(
     result = []
     for stage in stages(shape, parallelism.pipeline):
         drafting = with_draft and stage.is_last
-        tensors = _stage_tensors(shape, stage)
+        tensors = stage_tensors(shape, stage)
         sizes = {Component.ROTARY_TABLE: _rotary_table_bytes(shape, with_draft=drafting)}
         # By identity: hashing a tensor costs as much as cutting it, and ``tensors`` keeps them all alive.
         parts = {id(tensor): requested(tensor, general) for tensor, _ in tensors}
@@ -208,10 +208,10 @@ def _counts(tensors: Iterable[tuple[WeightTensor, int]]) -> dict[Component, int]
 def _model_tensors(shape: ModelShape) -> list[tuple[WeightTensor, int]]:
     """Return all tensors of the model without its draft, with how often each is repeated."""
     (whole,) = stages(shape, 1)
-    return [*_stage_tensors(shape, whole), *((table, 1) for table in engram_tables(shape))]
+    return [*stage_tensors(shape, whole), *((table, 1) for table in engram_tables(shape))]
 
 
-def _stage_tensors(shape: ModelShape, stage: Stage) -> list[tuple[WeightTensor, int]]:
+def stage_tensors(shape: ModelShape, stage: Stage) -> list[tuple[WeightTensor, int]]:
     """Return the tensors of a stage with how often each is repeated."""
     tensors = [(tensor, count) for kind, count in kinds_of_stage(shape, stage) for tensor in layer_tensors(shape, kind)]
     if stage.is_first or (stage.is_last and shape.tie_word_embeddings):

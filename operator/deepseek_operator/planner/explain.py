@@ -8,6 +8,7 @@ from deepseek_operator.planner.candidates import GEFORCE_CAUTION
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.feasibility import Choice, label
+from deepseek_operator.planner.feature_sentences import feature_sentences
 from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
 from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
@@ -103,6 +104,7 @@ def _why_it_fits(request: PlanRequest, best: Choice) -> str:
         f"{'The share' if share is not None and share.is_part else 'Each GPU'} may use {whole}: "
         f"{format_gib(rank.weights_bytes)} for weights, {format_gib(overhead)} for activations and overhead, "
         f"{format_gib(rank.kv_cache_bytes)} for the KV cache.{note}{_what_was_measured(best)}{_how_surely(best)}"
+        f"{feature_sentences(request, best.candidate, best.estimate.settings)}"
     )
 
 

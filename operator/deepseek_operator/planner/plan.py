@@ -131,6 +131,7 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         predicted=best.predicted,
         share=candidate.pool.share,
         cost_per_hour_usd=best.cost_per_hour_usd,
+        features=request.features,
         reasons=reasons(request, answer, others, _surest(request, supply, best)),
         alternatives=alternatives(
             others, joins, with_a_checkpoint(request, supply, best), cheaper_below(request, supply, best)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, Sharing
 from deepseek_operator.planner.measurement import Measurement
 
@@ -74,6 +75,8 @@ class PlanRequest:
         engine_release: engine release whose memory law and flags apply.
         sharing: whether parts of GPUs may, must or must not be used.
         mig_profile: MIG profile that each replica gets; empty leaves the choice to the planner.
+        features: speculative decoding, offloading and adapters that are obeyed.
+        draft_model: shape of the draft model that the features name.
         fallbacks: questions about smaller models, one of which is answered when this one has no plan; tried in order.
         deploy_nearest: whether a plan that gives up service is taken when nothing else is feasible.
     """
@@ -98,6 +101,8 @@ class PlanRequest:
     engine_release: str = "0.32.0"
     sharing: Sharing = Sharing.AUTO
     mig_profile: str = ""
+    features: EngineFeatures = NO_FEATURES
+    draft_model: ModelShape | None = None
     fallbacks: tuple[PlanRequest, ...] = ()
     deploy_nearest: bool = False
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures, with_features
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.price import cost_per_million_tokens_usd
 
@@ -121,6 +123,7 @@ class Plan:
         alternatives: at most 6.
         compromise: what it gives up; None for a plan of what was asked.
         share: the part of a GPU that each replica gets; None for whole GPUs by plain request.
+        features: what it counts beside the model.
     """
 
     model_name: str
@@ -156,6 +159,22 @@ class Plan:
     def gpu_name(self) -> str:
         """The product, and the share of it, as people read them: ``h100-sxm5-80gb (MIG 3g.40gb)``."""
         return self.gpu if self.share is None else f"{self.gpu} ({self.share})"
+
+    features: EngineFeatures = NO_FEATURES
+
+    @property
+    def engine_settings(self) -> EngineSettings:
+        """What its engine is told, but for a draft model's shape."""
+        told = EngineSettings(
+            release=self.engine_release,
+            gpu_memory_utilization_percent=self.gpu_memory_utilization_percent,
+            max_model_len=self.max_model_len,
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            kv_cache_dtype=self.kv_cache_dtype,
+            quantization=self.quantization,
+        )
+        return with_features(told, self.features)
 
     @property
     def cost_per_million_tokens_usd(self) -> Decimal | None:

@@ -14,6 +14,8 @@ from deepseek_operator.performance.queueing import LatencyPercentiles, latency_p
 from deepseek_operator.performance.roofline import matrix_tflops, predict
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import batch_limit
+from deepseek_operator.planner.engine_features import NO_FEATURES, with_features
+from deepseek_operator.planner.featured_speed import predict_featured
 from deepseek_operator.planner.measurement import overhead_correction_bytes
 from deepseek_operator.planner.request import GpuPool, PlanRequest
 from deepseek_operator.units import ceil_div
@@ -62,7 +64,9 @@ def predict_speed(
 ) -> Prediction | None:
     """Return the speed of one replica with so many requests in flight; None when the product's rates are unknown."""
     point = _point(request, candidate, memory, requests)
-    return None if point is None else predict(point)
+    if point is None:
+        return None
+    return predict(point) if request.features == NO_FEATURES else predict_featured(request, candidate, memory, point)
 
 
 def predict_percentiles(
@@ -140,7 +144,7 @@ def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int
     pool = candidate.pool
     limits = release.default_batch_limits(pool.usable_memory_bytes, pool.gpu.id)
     per_engine = ceil_div(requests, candidate.split.data)
-    return EngineSettings(
+    told = EngineSettings(
         release=request.engine_release,
         gpu_memory_utilization_percent=(
             request.gpu_memory_utilization_percent or release.gpu_memory_utilization_percent
@@ -151,6 +155,7 @@ def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int
         kv_cache_dtype=request.kv_cache_dtype,
         quantization=candidate.rung.name,
     )
+    return with_features(told, request.features, request.draft_model)
 
 
 def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettings) -> MemoryEstimate:

@@ -30,6 +30,7 @@ from deepseek_operator.resources.priorityclass import priority_class_name
 from deepseek_operator.resources.probes import build_probes, startup_seconds
 from deepseek_operator.resources.service import ENGINE_PORT, port_name
 from deepseek_operator.resources.storage import ModelSource, model_source
+from deepseek_operator.resources.vllm_features import adapter_words, feature_environment
 
 CONTAINER_NAME = "engine"
 ENGINE = "vllm"
@@ -122,13 +123,15 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         extra_args=engine.extra_args,
         parsers=chat_parsers(plan.model_name, shape.architecture),
         prefix_caching=not isinstance(shape.attention, CompressedAttention),
+        block_draft=shape.block_draft is not None,
+        adapters=adapter_words(deployment.spec.model),
     )
     return {
         "name": CONTAINER_NAME,
         "image": engine.image or engine_release(ENGINE, plan.engine_release).image(planned_gpu.vendor),
         "command": list(vllm.COMMAND),
         "args": vllm.build_args(plan, settings, engine_flags(ENGINE, plan.engine_release)),
-        "env": _environment(engine, source),
+        "env": _environment(engine, source, feature_environment(engine, plan)),
         "ports": [{"name": port_name(tls=tls), "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         "resources": build_resources(plan.parallelism, _asked_gpus(deployment, plan).resources, memory),
         **build_probes(
@@ -153,13 +156,14 @@ def _asked_gpus(deployment: DeepSeekDeployment, plan: Plan) -> ShareRequest:
     )
 
 
-def _environment(engine: EngineSpec, source: ModelSource) -> list[Manifest]:
+def _environment(engine: EngineSpec, source: ModelSource, features: Sequence[Manifest]) -> list[Manifest]:
     """Return the operator's variables, then the user's; a name of ours is refused, because the later one would win."""
     ours: list[Manifest] = [
         *security.writable_environment(),
         {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
         {"name": "DO_NOT_TRACK", "value": "1"},
         *source.environment,
+        *features,
     ]
     if engine.api_key_secret_ref is not None:
         key = engine.api_key_secret_ref

@@ -8,7 +8,7 @@ from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.host_memory import NodeMemory, host_memory
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.memory.settings import EngineSettings
+from deepseek_operator.planner.engine_features import kv_offload_bytes_per_engine
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import Manifest
 from deepseek_operator.units import GIB, ceil_div
@@ -40,20 +40,12 @@ def node_memory(shape: ModelShape, plan: Plan) -> NodeMemory:
         shape: the planned model.
         plan: its accepted plan.
     """
-    settings = EngineSettings(
-        release=plan.engine_release,
-        gpu_memory_utilization_percent=plan.gpu_memory_utilization_percent,
-        max_model_len=plan.max_model_len,
-        max_num_seqs=plan.max_num_seqs,
-        max_num_batched_tokens=plan.max_num_batched_tokens,
-        kv_cache_dtype=plan.kv_cache_dtype,
-        quantization=plan.quantization,
-    )
     return host_memory(
         shape,
         plan.parallelism,
-        settings,
+        plan.engine_settings,
         gpus_per_node=plan.gpus_per_replica // plan.nodes_per_replica,
+        kv_offload_bytes=kv_offload_bytes_per_engine(plan.features, plan.parallelism.data),
         compute_capability=gpu(plan.gpu).compute_capability,
     ).worst_node
 

@@ -7,6 +7,7 @@ from deepseek_operator.api.spec_scaling import MemoryPressureSpec
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.planner.engine_features import KvOffloadBackend
 from deepseek_operator.planner.result import Plan
 
 
@@ -27,7 +28,15 @@ def is_runnable(plan: Plan, deployment: DeepSeekDeployment | None = None) -> str
         )
     if deployment is None:
         return ""
-    return _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment)
+    return _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment) or _without_lmcache(plan, deployment)
+
+
+def _without_lmcache(plan: Plan, deployment: DeepSeekDeployment) -> str:
+    offload = plan.features.kv_offload
+    if offload is None or offload.backend is not KvOffloadBackend.LMCACHE or deployment.spec.engine.image:
+        return ""
+    needs = "needs an image that holds it; set spec.engine.image, or use backend Native"
+    return f"spec.engine.kvOffload.backend: LMCache {needs}"
 
 
 def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
@@ -47,10 +56,6 @@ def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
     spec = deployment.spec
     asked = [
         ("spec.engine.type: Triton", spec.engine.type is EngineType.TRITON),
-        ("spec.engine.speculative", spec.engine.speculative is not None),
-        ("spec.engine.kvOffload", spec.engine.kv_offload is not None),
-        ("spec.engine.weightOffloadBytes", spec.engine.weight_offload_bytes > 0),
-        ("spec.model.loraAdapters", bool(spec.model.lora_adapters)),
         ("spec.rollout.canary", spec.rollout.canary is not None),
         ("spec.scaling.schedules", bool(spec.scaling.schedules)),
         ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),

@@ -16,6 +16,7 @@ from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.extra_args import merged_args
 from deepseek_operator.resources.gpu_share import lacks_peer_copies
 from deepseek_operator.resources.service import ENGINE_PORT
+from deepseek_operator.resources.vllm_features import feature_options
 
 COMMAND = ("vllm", "serve")
 
@@ -37,6 +38,8 @@ class VllmSettings:
         extra_args: the user's own arguments.
         parsers: how the model's reasoning and tool calls are read.
         prefix_caching: whether requests with the same beginning share its KV cache; False leaves it to the engine.
+        block_draft: whether the checkpoint's own draft is of the block kind (DSpark).
+        adapters: LoRA adapters, each ``name=where``.
     """
 
     model: str
@@ -48,13 +51,15 @@ class VllmSettings:
     extra_args: tuple[str, ...] = ()
     parsers: ChatParsers = NO_PARSERS
     prefix_caching: bool = False
+    block_draft: bool = False
+    adapters: tuple[str, ...] = ()
 
 
 def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
     """Return the arguments of ``vllm serve`` that the plan and the spec decide, the model first.
 
     Each is one word (``--flag=value``), so that a list in a manifest reads line by line and a value is never taken
-    for a flag; only several served names follow their flag as words.
+    for a flag; only several served names and the adapters follow their flag as words.
     """
     split = plan.parallelism
     values: list[tuple[str, object]] = [
@@ -72,12 +77,14 @@ def planned_args(plan: Plan, settings: VllmSettings) -> list[str]:
         ("--kv-cache-memory-bytes", plan.fixed_kv_cache_bytes or None),
         ("--kv-cache-dtype", plan.kv_cache_dtype.value),
         ("--quantization", settings.quantization or None),
+        *feature_options(plan.features, split.data, block_draft=settings.block_draft),
         ("--shutdown-timeout", settings.shutdown_seconds),
         ("--ssl-certfile", f"{TLS_PATH}/tls.crt" if settings.tls else None),
         ("--ssl-keyfile", f"{TLS_PATH}/tls.key" if settings.tls else None),
     ]
     words = [flag if value is True else f"{flag}={value}" for flag, value in values if value is not None]
-    return [settings.model, *_served(settings.served_names), *words]
+    adapters = ["--lora-modules", *settings.adapters] if settings.adapters and plan.features.max_loras else []
+    return [settings.model, *_served(settings.served_names), *words, *adapters]
 
 
 def default_args(settings: VllmSettings) -> list[str]:

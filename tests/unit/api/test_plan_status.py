@@ -13,6 +13,7 @@ from deepseek_operator.api.parse import parse
 from deepseek_operator.api.plan_status import infeasible_status, plan_from_status, plan_status, summary_status
 from deepseek_operator.api.status import InfeasibleStatus, PlanStatus, StatusModel, SummaryStatus
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.engine_features import EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.planner.result import (
     Compromise,
@@ -182,6 +183,7 @@ OTHER_PODS = {
     "max_num_batched_tokens": 4096,
     "gpu_memory_utilization_percent": 80,
     "engine_release": "0.33.0",
+    "features": EngineFeatures(max_loras=1, max_lora_rank=8),
     "share": GpuShare(
         mechanism=ShareMechanism.MIG,
         resource="nvidia.com/mig-3g.40gb",

@@ -31,13 +31,6 @@ from model_factories import make_deployment, make_plan
         ),
         pytest.param(
             {},
-            {"engine": {"weightOffloadBytes": 1, "speculative": {"method": "MTP"}}},
-            "spec.engine.speculative and spec.engine.weightOffloadBytes are not supported by this version; "
-            "leave them out",
-            id="two fields that the plan does not count",
-        ),
-        pytest.param(
-            {},
             {"scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}},
             "spec.scaling.scaleToZeroAfterSeconds is not supported by this version; leave it out",
             id="scaling to zero",
