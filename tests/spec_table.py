@@ -213,6 +213,16 @@ BROKEN_RULES: dict[str, tuple[Changes, str, str]] = {
         "spec.engine.kvOffload.store",
         "store belongs to backend LMCache",
     ),
+    "settings of Triton for another engine": (
+        {"engine.triton": {"backend": "VLLM"}},
+        "spec.engine.triton",
+        "triton belongs to type Triton; set engine.type, or leave triton out",
+    ),
+    "a TensorRT-LLM engine without its directory": (
+        {"engine.type": "Triton", "engine.triton": {"backend": "TensorRTLLM"}},
+        "spec.engine.triton.engineDirectory",
+        "engineDirectory belongs to backend TensorRTLLM, and that backend needs it",
+    ),
     "a method without its draft model": (
         {"engine.speculative": {"method": "DraftModel"}},
         "spec.engine.speculative.draftModel",

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deepseek_operator.api.feature_words import feature_words
+from deepseek_operator.api.spec_engine import TritonBackend
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.engine_features import NO_FEATURES
@@ -116,6 +117,7 @@ def engine_variant(deployment: DeepSeekDeployment) -> str:
         "config": spec.model.config,
         "revision": spec.model.revision,
         "checkpoint": spec.precision.checkpoint,
+        "tensorRtLlm": spec.engine.triton is not None and spec.engine.triton.backend is TritonBackend.TENSORRT_LLM,
         "storage": None
         if storage is None or storage.hugging_face is not None
         else storage.model_dump(mode="json", by_alias=True, exclude_none=True),

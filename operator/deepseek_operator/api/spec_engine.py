@@ -12,6 +12,7 @@ from deepseek_operator.api.base import (
     MAX_BYTES,
     ApiModel,
     OptionalRepositoryName,
+    RelativePath,
     Rule,
     SecretKeyRef,
     SecretRef,
@@ -116,6 +117,34 @@ class KvOffloadSpec(ApiModel):
     store: KvStore | None = Field(default=None, description="Shared store behind it, for LMCache. Default: none.")
 
 
+class TritonBackend(StrEnum):
+    """What runs the model inside Triton."""
+
+    VLLM = "VLLM"
+    TENSORRT_LLM = "TensorRTLLM"
+
+
+class TritonSpec(ApiModel):
+    """Settings of the Triton Inference Server."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="(has(self.backend) && self.backend == 'TensorRTLLM') "
+            "== (has(self.engineDirectory) && self.engineDirectory != '')",
+            holds=lambda triton: (triton.backend is TritonBackend.TENSORRT_LLM) == bool(triton.engine_directory),
+            message="engineDirectory belongs to backend TensorRTLLM, and that backend needs it",
+            field="engineDirectory",
+        ),
+    )
+
+    backend: TritonBackend = Field(
+        default=TritonBackend.VLLM, description="What runs the model: vLLM, or an engine built with TensorRT-LLM."
+    )
+    engine_directory: RelativePath = Field(
+        default="", description="Directory of the TensorRT-LLM engine inside the volume of model.storage."
+    )
+
+
 Argument = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -130,12 +159,19 @@ class EngineSpec(ApiModel):
             "or model.storage.huggingFace.tokenSecretRef",
             field="extraArgs",
         ),
+        Rule(
+            cel="!has(self.triton) || (has(self.type) && self.type == 'Triton')",
+            holds=lambda engine: engine.triton is None or engine.type is EngineType.TRITON,
+            message="triton belongs to type Triton; set engine.type, or leave triton out",
+            field="triton",
+        ),
     )
 
     type: EngineType = Field(
         default=EngineType.AUTO,
-        description="Auto chooses the engine that can run the plan. Triton is refused by this version.",
+        description="Auto is VLLM. Triton serves the same plan; it needs image.",
     )
+    triton: TritonSpec | None = Field(default=None, description="Settings of Triton. Default: its vLLM backend.")
     release: Annotated[str, Field(max_length=32, pattern=r"^([0-9]+(\.[0-9]+){1,3})?$")] = Field(
         default="",
         description="Release whose memory law and arguments apply, such as 0.32.0. Default: the operator's newest.",

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import partial
 
 from deepseek_operator.api.engine_features import draft_shape, engine_features
+from deepseek_operator.api.spec_engine import EngineSpec, EngineType
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
 from deepseek_operator.api.spec_scaling import FallbackTrigger
@@ -69,7 +70,7 @@ def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
         parallelism=PinnedParallelism(
             tensor=spec.parallelism.tensor,
             pipeline=spec.parallelism.pipeline,
-            data=spec.parallelism.data,
+            data=spec.parallelism.data or _data_parallel_of(spec.engine),
             expert=spec.parallelism.expert,
         ),
         max_num_seqs=spec.engine.max_num_seqs,
@@ -81,6 +82,11 @@ def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
         features=engine_features(spec, shape, release),
         draft_model=draft_shape(spec),
     )
+
+
+def _data_parallel_of(engine: EngineSpec) -> int | None:
+    """Return 1 for Triton, whose backends run one engine, and None where the planner is free."""
+    return 1 if engine.type is EngineType.TRITON else None
 
 
 def model_shape(model: ModelSpec) -> ModelShape:

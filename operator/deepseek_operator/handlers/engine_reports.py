@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.spec_engine import EngineSpec, EngineType
 from deepseek_operator.engine_metrics import KvCacheReport, kv_cache_report
 from deepseek_operator.errors import EngineMetricsError
 from deepseek_operator.handlers.observed import PodState
@@ -109,6 +110,25 @@ class EngineReports:
                 return
 
 
+def unread_engine(engine: EngineSpec) -> tuple[str, str] | None:
+    """Return reason and sentence why an engine's KV cache cannot be read; None when it can.
+
+    Triton passes on a few of vLLM's metrics, and ``vllm:cache_config_info`` is not among them. Source:
+    triton-inference-server/vllm_backend ``src/utils/metrics.py``; seen on server 2.51.0 with vLLM 0.32.0.
+    """
+    if engine.tls_secret_ref is not None:
+        return (
+            "EngineServesTls",
+            "the engine serves HTTPS with a certificate that the operator cannot check, so its metrics are not read",
+        )
+    if engine.type is EngineType.TRITON:
+        return (
+            "EngineTellsNoCache",
+            "Triton does not tell the size of the engine's KV cache, so the plan is not compared with it",
+        )
+    return None
+
+
 def reporter(situation: Situation, variant: str) -> PodState | None:
     """Return the pod that should be asked now, None when there is none or when its plan was reported on already.
 
@@ -123,7 +143,7 @@ def reporter(situation: Situation, variant: str) -> PodState | None:
         return None
     # Of a rollout under way it cannot be told which pods run today's template.
     rolled_out = workload.seen and workload.count("updatedReplicas") == workload.count("replicas")
-    if not acceptance.current or not rolled_out or deployment.spec.engine.tls_secret_ref is not None:
+    if not acceptance.current or not rolled_out or unread_engine(deployment.spec.engine) is not None:
         return None
     wanted, observed = plan_hash(acceptance.accepted.plan), situation.feedback.observed
     if observed is not None and (observed.plan_hash, observed.variant) == (wanted, variant):

@@ -9,6 +9,7 @@ from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.errors import shortened
+from deepseek_operator.handlers.engine_reports import unread_engine
 from deepseek_operator.handlers.rollouts import rollout_observations
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
@@ -165,12 +166,9 @@ def _plan_accurate(situation: Situation) -> Observation | None:
     acceptance, observed = situation.acceptance, situation.feedback.observed
     if situation.deployment is None or acceptance is None or acceptance.accepted is None:
         return None
-    if situation.deployment.spec.engine.tls_secret_ref is not None and situation.ready_replicas:
-        return observation(
-            None,
-            "EngineServesTls",
-            "the engine serves HTTPS with a certificate that the operator cannot check, so its metrics are not read",
-        )
+    unread = unread_engine(situation.deployment.spec.engine)
+    if unread is not None and situation.ready_replicas:
+        return observation(None, *unread)
     if observed is None or observed.plan_hash != plan_hash(acceptance.accepted.plan):
         return None
     cache = (

@@ -1,1 +1,1 @@
-"""Programs that run inside pods, mounted from ConfigMaps. The operator reads their text and never imports them."""
+"""Programs that run inside pods, mounted as files. The operator reads their text and never imports them."""

@@ -24,6 +24,7 @@ from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.resources.service import build_service
 from deepseek_operator.resources.storage import build_cache_claim
 from deepseek_operator.resources.template_pin import kept_template, template_data, template_inputs
+from deepseek_operator.resources.triton import further_ports
 
 WORKLOADS = frozenset({"Deployment"})
 """Kinds whose objects make pods."""
@@ -80,7 +81,7 @@ def desired(
             template=record,
         ),
         build_cache_claim(owner, deployment.spec.model),
-        build_service(owner, tls=tls),
+        build_service(owner, tls=tls, more_ports=further_ports(deployment)),
     ]
     if template is not None:
         manifests += [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepseek_operator.api.served_model import served_model, served_names
-from deepseek_operator.api.spec_engine import EngineSpec, EnvVar
+from deepseek_operator.api.spec_engine import EngineSpec, EngineType, EnvVar
 from deepseek_operator.api.spec_hardware import HardwareSpec
 from deepseek_operator.api.to_request import model_shape
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
@@ -30,6 +30,7 @@ from deepseek_operator.resources.priorityclass import priority_class_name
 from deepseek_operator.resources.probes import build_probes, startup_seconds
 from deepseek_operator.resources.service import ENGINE_PORT, port_name
 from deepseek_operator.resources.storage import ModelSource, model_source
+from deepseek_operator.resources.triton import triton_template
 from deepseek_operator.resources.vllm_features import adapter_words, feature_environment
 
 CONTAINER_NAME = "engine"
@@ -89,13 +90,14 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     asked = _asked_gpus(deployment, plan)
     if asked.scheduler:
         pod["schedulerName"] = asked.scheduler
-    return {
+    template: Manifest = {
         "metadata": {
             "labels": {**common_labels(owner), **selector_labels(owner), **asked.labels},
             "annotations": {ANNOTATION_PLAN_HASH: plan_hash, **asked.annotations},
         },
         "spec": pod,
     }
+    return triton_template(template, deployment, plan) if spec.engine.type is EngineType.TRITON else template
 
 
 def start_patience_seconds(engine: EngineSpec, weights_bytes: int) -> int:

@@ -9,6 +9,7 @@ from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.engine_features import KvOffloadBackend
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.triton_limits import triton_refusal
 
 
 def is_runnable(plan: Plan, deployment: DeepSeekDeployment | None = None) -> str:
@@ -28,7 +29,11 @@ def is_runnable(plan: Plan, deployment: DeepSeekDeployment | None = None) -> str
         )
     if deployment is None:
         return ""
-    return _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment) or _without_lmcache(plan, deployment)
+    refused = (
+        _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment) or _without_lmcache(plan, deployment)
+    )
+    on_triton = deployment.spec.engine.type is EngineType.TRITON
+    return (triton_refusal(plan, deployment) if on_triton else "") or refused
 
 
 def _without_lmcache(plan: Plan, deployment: DeepSeekDeployment) -> str:
@@ -55,7 +60,6 @@ def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
 def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
     spec = deployment.spec
     asked = [
-        ("spec.engine.type: Triton", spec.engine.type is EngineType.TRITON),
         ("spec.rollout.canary", spec.rollout.canary is not None),
         ("spec.scaling.schedules", bool(spec.scaling.schedules)),
         ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),

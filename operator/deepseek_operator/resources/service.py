@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from deepseek_operator.resources.names import Manifest, Owner, metadata, object_name, selector_labels
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
 ENGINE_PORT = 8000
 """Port that the engine listens on. Source: default of ``vllm serve --port``, flag table of release 0.32.0."""
+
+NO_PORTS: Mapping[str, int] = {}
 
 
 def port_name(*, tls: bool) -> str:
@@ -27,12 +31,13 @@ def endpoint(owner: str, namespace: str, *, tls: bool) -> str:
     return f"{port_name(tls=tls)}://{object_name(owner)}.{namespace}.svc"
 
 
-def build_service(owner: Owner, *, tls: bool) -> Manifest:
+def build_service(owner: Owner, *, tls: bool, more_ports: Mapping[str, int] = NO_PORTS) -> Manifest:
     """Return the ClusterIP Service in front of a model's ready pods.
 
     Args:
         owner: the DeepSeekDeployment.
         tls: whether the engine serves HTTPS; then the Service port is 443.
+        more_ports: further ports of the container by name, served under their own numbers.
     """
     name = port_name(tls=tls)
     return {
@@ -49,7 +54,11 @@ def build_service(owner: Owner, *, tls: bool) -> Manifest:
                     "targetPort": name,
                     "protocol": "TCP",
                     "appProtocol": name,
-                }
+                },
+                *(
+                    {"name": other, "port": port, "targetPort": other, "protocol": "TCP"}
+                    for other, port in more_ports.items()
+                ),
             ],
         },
     }

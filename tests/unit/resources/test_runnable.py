@@ -25,12 +25,6 @@ from model_factories import make_deployment, make_plan
         ),
         pytest.param(
             {},
-            {"engine": {"type": "Triton"}},
-            "spec.engine.type: Triton is not supported by this version; leave it out",
-            id="another engine",
-        ),
-        pytest.param(
-            {},
             {"scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}},
             "spec.scaling.scaleToZeroAfterSeconds is not supported by this version; leave it out",
             id="scaling to zero",

@@ -1,0 +1,51 @@
+"""A stand-in for Triton's vLLM backend: reads the same files and answers the same inputs, without an engine.
+
+Parameters of a request steer it: ``hold`` names a file that must exist before the answer comes, and the file
+beside it with the suffix ``.waiting`` tells that the request has arrived.
+"""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    """What the Python backend loads."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read ``model.json`` from the version directory, as the real backend does."""
+        config = json.loads(args["model_config"])
+        if not pb_utils.using_decoupled_model_transaction_policy(config):
+            raise pb_utils.TritonModelException("the vLLM backend needs a decoupled model")
+        self._arguments = json.loads((Path(pb_utils.get_model_dir()) / "model.json").read_text())
+        wanted = config["parameters"].get("REPORT_CUSTOM_METRICS", {}).get("string_value") == "true"
+        self._tokens = None
+        if wanted and not self._arguments["disable_log_stats"]:
+            self._family = pb_utils.MetricFamily(
+                name="vllm:generation_tokens_total",
+                description="Number of generation tokens processed.",
+                kind=pb_utils.MetricFamily.COUNTER,
+            )
+            self._tokens = self._family.Metric(labels={"model": args["model_name"], "version": args["model_version"]})
+
+    def execute(self, requests: list) -> None:
+        """Answer each request in a thread of its own."""
+        for request in requests:
+            threading.Thread(target=self._answer, args=(request, request.get_response_sender())).start()
+
+    def _answer(self, request: object, sender: object) -> None:
+        parameters = json.loads(request.parameters() or "{}")
+        if "hold" in parameters:
+            release = Path(parameters["hold"])
+            release.with_suffix(".waiting").touch()
+            while not release.exists():
+                time.sleep(0.02)
+        if self._tokens is not None:
+            self._tokens.increment(parameters.get("max_tokens", 16))
+        text = json.dumps(self._arguments, sort_keys=True).encode()
+        answer = pb_utils.InferenceResponse([pb_utils.Tensor("text_output", np.array([text], dtype=np.object_))])
+        sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
