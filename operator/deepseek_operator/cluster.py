@@ -96,6 +96,7 @@ RESOURCES: Mapping[str, Resource] = {
     "CustomResourceDefinition": Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
     "DeepSeekDeployment": Resource("deepseek-operator.io/v1alpha1", "deepseekdeployments"),
     "Deployment": Resource("apps/v1", "deployments"),
+    "Job": Resource("batch/v1", "jobs"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
     "Node": Resource("v1", "nodes", namespaced=False),
     "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),

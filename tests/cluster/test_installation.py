@@ -61,7 +61,7 @@ def test_a_models_pods_start_in_a_restricted_namespace(installed: Kubectl, names
     installed("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     kubectl = installed.within(namespace)
     spec = {
-        "model": {"name": "deepseek-ai/deepseek-llm-67b-chat", "cache": {"sizeBytes": 2**30}},
+        "model": {"name": "deepseek-ai/deepseek-llm-67b-chat", "cache": {"sizeBytes": 200 * 2**30}},
         "engine": {"tlsSecretRef": {"name": "cert"}, "apiKeySecretRef": {"name": "keys", "key": "api"}},
     }
     apply_as_the_operator(kubectl, manifests_in(namespace, **spec))

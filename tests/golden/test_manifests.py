@@ -15,9 +15,12 @@ import yaml
 
 from deepseek_operator.resources.configmap_plan import PLAN_KEY
 from deepseek_operator.resources.desired import desired
+from deepseek_operator.resources.download_job import SCRIPT
 from deepseek_operator.resources.template_pin import TEMPLATE_KEY
 from manifest_cases.case import ManifestCase, all_cases
 from model_factories import UID, make_deployment
+
+AS_TEXT = {PLAN_KEY, TEMPLATE_KEY, SCRIPT}
 
 FOLDER = Path(__file__).parent / "manifests"
 
@@ -26,8 +29,8 @@ FOLDER = Path(__file__).parent / "manifests"
 def test_manifests(case: ManifestCase) -> None:
     deployment = make_deployment(case.name, **case.spec)
     manifests = desired(deployment, case.plan, uid=UID, replicas=case.replicas, plan_hash="1f3a5c7e", **case.known)
-    for key in (PLAN_KEY, TEMPLATE_KEY):  # the same content once more, as text: judged by tests of their own
-        manifests[0]["data"][key] = "..."
+    for manifest in manifests:  # the same content once more, as text, and programs: judged by tests of their own
+        manifest.get("data", {}).update(dict.fromkeys(AS_TEXT & manifest.get("data", {}).keys(), "..."))
     text = yaml.safe_dump_all(manifests, sort_keys=False, width=110)
     path = FOLDER / f"{case.name}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):

@@ -12,16 +12,13 @@ from deepseek_operator.errors import shortened
 from deepseek_operator.handlers.engine_reports import unread_engine
 from deepseek_operator.handlers.rollouts import rollout_observations
 from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.handlers.waiting import STUCK_REASONS, refused_pods
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
 from deepseek_operator.planner.sharing import memory_not_isolated
 from deepseek_operator.scaling.decision import ReplicaReason
 
-STUCK_REASONS = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"}
-)
-"""Waiting reasons of a container that only a person can end. Source: kubelet, pkg/kubelet/container and images."""
-
-CRASH_REASON = "CrashLoopBackOff"
+PODS_REFUSED = "FailedCreate"
+"""The API server refuses the pods; as the ReplicaSet controller says it."""
 
 
 def observations(situation: Situation) -> list[Observation]:
@@ -99,40 +96,42 @@ def _workload_ready(situation: Situation) -> Observation:
         return observation(False, "ApplyFailed", situation.failure)
     if situation.unsupported:
         return observation(False, "NotSupported", situation.unsupported)
-    workload, wanted = situation.workload, situation.wanted_replicas
-    if workload is None:
+    if situation.hold is not None:
+        serving = f"; {_replicas(situation.ready_replicas)} of before keep serving" if situation.ready_replicas else ""
+        return observation(False, situation.hold.reason, situation.hold.message + serving)
+    if situation.workload is None:
         return observation(False, "NoWorkload", "no pods were made")
-    if situation.decision is not None and wanted == 0:
+    if situation.decision is not None and situation.wanted_replicas == 0:
         return observation(True, "ScaledToZero", "no replica is wanted")
+    holds, reason, message = _replicas_ready(situation, situation.workload)
+    return observation(holds, reason, message)
+
+
+def _replicas_ready(situation: Situation, workload: Workload) -> tuple[bool, str, str]:
+    """Return whether the replicas that are wanted serve, with reason and sentence."""
+    wanted = situation.wanted_replicas
     updated, ready = workload.count("updatedReplicas"), workload.count("readyReplicas")
     counts = f"{ready} of {_replicas(wanted)} ready"
     if not workload.seen:
-        return observation(
-            False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet"
-        )
+        return False, "Progressing", f"{counts}; the workload controller has not seen the newest version yet"
     if updated < wanted:
-        reason, message = _waiting(situation, f"{counts}, {updated} updated{_refused_pods(workload)}")
-        return observation(False, reason, message)
+        counts = f"{counts}, {updated} updated"
+        if refused := refused_pods(workload.status.get("conditions") or ()):
+            return False, PODS_REFUSED, f"{counts}; {refused}"
+        return False, *_waiting(situation, counts)
     if min(workload.count("availableReplicas"), ready) < wanted or workload.count("replicas") > wanted:
-        return observation(False, *_waiting(situation, counts))
-    return observation(True, "ReplicasReady", counts)
+        return False, *_waiting(situation, counts)
+    return True, "ReplicasReady", counts
 
 
 def _waiting(situation: Situation, counts: str) -> tuple[str, str]:
     """Return reason and message for replicas that are not ready, from the pod that says most."""
     told = [pod for pod in situation.pods if pod.waiting_reason and not pod.deleting]
-    worst = next((pod for pod in told if pod.waiting_reason in STUCK_REASONS | {CRASH_REASON}), None)
+    worst = next((pod for pod in told if pod.is_stuck), None)
     pod = worst or next(iter(told), None)
     if pod is None:
         return "Progressing", counts
-    detail = f": {pod.waiting_message}" if pod.waiting_message else ""
-    reason = pod.waiting_reason if worst else "Progressing"
-    return reason, f"{counts}; pod {pod.name} waits, {pod.waiting_reason}{detail}"
-
-
-def _refused_pods(workload: Workload) -> str:
-    failure = workload.condition("ReplicaFailure")
-    return f"; pods are refused: {failure.get('message', '')}" if failure.get("status") == "True" else ""
+    return (pod.waiting_reason if worst else "Progressing"), f"{counts}; {pod.says}"
 
 
 def _scaling_active(situation: Situation) -> Observation:
@@ -205,7 +204,8 @@ def _progress(situation: Situation, planned: Observation, workload: Observation)
     runs = situation.decision is not None
     if not runs or workload.holds:
         return []
-    stuck = workload.reason in STUCK_REASONS | {CRASH_REASON, "NotSupported"}
+    stuck = workload.reason in STUCK_REASONS | {"NotSupported", PODS_REFUSED}
+    stuck |= situation.hold is not None and situation.hold.stuck
     expired = situation.workload is not None and (
         situation.workload.condition("Progressing").get("reason") == "ProgressDeadlineExceeded"
     )

@@ -12,16 +12,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deepseek_operator.api.v1alpha1 import KIND
+from deepseek_operator.handlers.waiting import STUCK_REASONS, waiting_of
+from deepseek_operator.resources.configmap_plan import PLAN_SUFFIX
 from deepseek_operator.resources.names import (
     ANNOTATION_PLAN_HASH,
     ANNOTATION_TEMPLATE_HASH,
     FIELD_MANAGER,
+    LABEL_COMPONENT,
     LABEL_DEPLOYMENT,
     label_value,
 )
 from deepseek_operator.resources.rolling_update import RollingUpdate
 
 JsonObject = Mapping[str, Any]
+
+ENGINE_COMPONENT = "engine"
+"""``app.kubernetes.io/component`` of pods that serve."""
+
+WITH_STATUS = frozenset({"Deployment", "Job"})
+"""Kinds of children whose status is looked at."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,8 +64,8 @@ class Child:
         ownership: digest of the fields that the API server says are ours; it changes when somebody else takes one.
         replicas: that a workload asks for.
         template_hash: annotation of a workload that proves a kept pod template genuine.
-        status: of a workload.
-        data: of a ConfigMap.
+        status: of a workload or a Job.
+        data: of the ConfigMap that keeps the plan.
         update: limits of a Deployment's rollout; None for any other kind.
     """
 
@@ -84,6 +93,7 @@ class PodState:
         plan_hash: of the plan that it runs.
         image: of the engine's container.
         owner: name of the ReplicaSet that controls it; empty for any other pod.
+        component: ``engine`` for what serves, ``download`` for what fills the cache.
     """
 
     name: str
@@ -98,6 +108,18 @@ class PodState:
     plan_hash: str = ""
     image: str = ""
     owner: str = ""
+    component: str = ENGINE_COMPONENT
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether only a person can end what it waits for."""
+        return self.waiting_reason in STUCK_REASONS
+
+    @property
+    def says(self) -> str:
+        """What it waits for, with its name."""
+        detail = f": {self.waiting_message}" if self.waiting_message else ""
+        return f"pod {self.name} waits, {self.waiting_reason}{detail}"
 
 
 @dataclass
@@ -193,10 +215,10 @@ class Observed:
             found |= {Identity(each.kind, each.namespace, each.name, each.uid) for each in siblings.values()}
         return found
 
-    def pods(self, namespace: str, name: str) -> Iterable[PodState]:
-        """Return the pods of a DeepSeekDeployment, ordered by name."""
+    def pods(self, namespace: str, name: str, component: str = ENGINE_COMPONENT) -> Iterable[PodState]:
+        """Return the pods of a DeepSeekDeployment that play one part, ordered by name."""
         pods = self._pods.get((namespace, label_value(name)), {})
-        return [pods[key] for key in sorted(pods)]
+        return [pods[key] for key in sorted(pods) if pods[key].component == component]
 
 
 def version(body: JsonObject) -> int:
@@ -225,8 +247,8 @@ def child_of(body: JsonObject) -> Child | None:
                 generation=int(metadata.get("generation") or 0),
                 replicas=int((body.get("spec") or {}).get("replicas") or 0) if body["kind"] == "Deployment" else 0,
                 template_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_TEMPLATE_HASH, "")),
-                status=body.get("status") or {} if body["kind"] == "Deployment" else {},
-                data=body.get("data") or {} if body["kind"] == "ConfigMap" else {},
+                status=body.get("status") or {} if body["kind"] in WITH_STATUS else {},
+                data=body.get("data") or {} if _component(metadata) == PLAN_SUFFIX else {},
                 update=_rolling_update(body) if body["kind"] == "Deployment" else None,
             )
     return None
@@ -244,21 +266,15 @@ def _rolling_update(body: JsonObject) -> RollingUpdate | None:
 def pod_state(body: JsonObject) -> PodState:
     """Return the projection of a pod of ours."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    waiting: JsonObject = next(
-        (each["state"]["waiting"] for each in containers if (each.get("state") or {}).get("waiting")), {}
-    )
-    unschedulable = _condition(status, "PodScheduled")
-    if not waiting and unschedulable.get("status") == "False":
-        waiting = unschedulable
+    reason, message = waiting_of(spec, status)
     return PodState(
         name=metadata["name"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "",
         ready=_condition(status, "Ready").get("status") == "True",
         deleting=bool(metadata.get("deletionTimestamp")),
-        waiting_reason=str(waiting.get("reason") or ""),
-        waiting_message=str(waiting.get("message") or "")[:300],
+        waiting_reason=reason,
+        waiting_message=message,
         uid=str(metadata.get("uid") or ""),
         address=str(status.get("podIP") or ""),
         plan_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_PLAN_HASH) or ""),
@@ -271,7 +287,12 @@ def pod_state(body: JsonObject) -> PodState:
             ),
             "",
         ),
+        component=_component(metadata) or ENGINE_COMPONENT,
     )
+
+
+def _component(metadata: JsonObject) -> str:
+    return str((metadata.get("labels") or {}).get(LABEL_COMPONENT) or "")
 
 
 def _condition(status: JsonObject, kind: str) -> JsonObject:

@@ -17,6 +17,7 @@ from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.loops import Left, Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
+from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.reconcile import Reconciler
 from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.metrics import Metrics
@@ -42,7 +43,10 @@ class Operator:
         self._nodes = ClusterState()
         self._observed = Observed()
         self._reports = EngineReports(self._wake, metrics, enabled=settings.read_engine_metrics)
-        self._reconciler = Reconciler(cluster, self._observed, self._nodes, Planning(metrics), self._reports, metrics)
+        preparation = Preparation(cluster, self._observed, self._wake)
+        self._reconciler = Reconciler(
+            cluster, self._observed, self._nodes, Planning(metrics), self._reports, preparation, metrics
+        )
         self._loops = Loops(
             self._reconcile,
             resync_seconds=settings.resync_seconds,

@@ -28,6 +28,7 @@ from deepseek_operator.handlers.feedback import feedback_of, with_report
 from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
+from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
@@ -69,6 +70,7 @@ class Reconciler:
         nodes: what the watches show of nodes and GPU pods.
         planning: asks the planner.
         reports: asks the engines.
+        preparation: looks at what must be there before pods.
         metrics: where to count.
     """
 
@@ -79,6 +81,7 @@ class Reconciler:
         nodes: ClusterState,
         planning: Planning,
         reports: EngineReports,
+        preparation: Preparation,
         metrics: Metrics,
     ) -> None:
         self._cluster = cluster
@@ -86,6 +89,7 @@ class Reconciler:
         self._nodes = nodes
         self._planning = planning
         self._reports = reports
+        self._preparation = preparation
         self._metrics = metrics
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
@@ -103,6 +107,7 @@ class Reconciler:
         self._made.pop(uid, None)
         self._waiting.discard(uid)
         self._reports.forget(uid)
+        self._preparation.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -241,6 +246,8 @@ class Reconciler:
             )
         except InvalidSpecError as error:
             return replace(situation, invalid=str(error))
+        stage = await self._preparation.stage(uid, deployment, plan, manifests)
+        manifests, situation = stage.manifests, replace(situation, hold=stage.hold)
         if turn.pressed and not self._observed.children(uid):
             await self._applier.apply(uid, before_workload(manifests))
             return replace(situation, deferred=True)
@@ -251,8 +258,10 @@ class Reconciler:
         if must_announce(status, step):
             return situation  # said first, done at the next pass
         await self._applier.apply(uid, manifests)
-        await self._applier.prune(uid, manifests)
-        self._made[uid] = inputs
+        if stage.prune:
+            await self._applier.prune(uid, manifests)
+        if stage.hold is None:
+            self._made[uid] = inputs
         return situation
 
     async def _seed_scale(self, deployment: DeepSeekDeployment, decision: ReplicaDecision) -> None:

@@ -42,6 +42,21 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Why the workload is not made or changed yet.
+
+    Args:
+        reason: one CamelCase word.
+        message: one sentence.
+        stuck: whether only a person can end it.
+    """
+
+    reason: str
+    message: str
+    stuck: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Situation:
     """What is known at the end of a pass.
 
@@ -57,6 +72,7 @@ class Situation:
         feedback: what engines have reported, as the status holds it.
         rollout: the step of a rollout that was taken or is announced; None when nothing was decided.
         failure: why the children could not be applied, one sentence; empty when they were.
+        hold: what the workload waits for; None when it is as desired.
         deferred: whether the workload was left to the next pass, which follows at once.
     """
 
@@ -72,6 +88,7 @@ class Situation:
     feedback: Feedback = field(default_factory=Feedback)
     rollout: RolloutStep | None = None
     failure: str = ""
+    hold: Hold | None = None
     deferred: bool = False
 
     @property

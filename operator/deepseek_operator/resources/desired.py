@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.checkpoint_size import refuse_small_cache
 from deepseek_operator.resources.configmap_plan import build_plan_config_map
 from deepseek_operator.resources.deployment import build_deployment
+from deepseek_operator.resources.download_job import build_download, model_download
 from deepseek_operator.resources.engine_pod import (
     build_pod_template,
     replica_weights_bytes,
@@ -55,11 +57,12 @@ def desired(
         workload_template_hash: annotation ``deepseek-operator.io/template-hash`` of the observed workload.
 
     Returns:
-        ConfigMap, cache claim if any, Service, PodDisruptionBudget if any, and the Deployment; without the workload and
-        its budget when `is_runnable` says why not.
+        ConfigMap, cache claim if any, Service, the download of the model into its cache if any, PodDisruptionBudget
+        if any, and the Deployment; without the last three when `is_runnable` says why not. The workload can start only
+        once the download is complete.
 
     Raises:
-        InvalidSpecError: an argument, variable or path of the user contradicts the plan.
+        InvalidSpecError: an argument, variable or path of the user contradicts the plan, or the cache is too small.
     """
     owner = Owner(name=deployment.metadata.name, namespace=deployment.metadata.namespace, uid=uid)
     tls = deployment.spec.engine.tls_secret_ref is not None
@@ -67,6 +70,7 @@ def desired(
     template: Manifest | None = None
     record: dict[str, str] = {}
     if runs:
+        refuse_small_cache(deployment.spec, plan)
         inputs = template_inputs(deployment, plan_hash, pod_queue(plan.share, deployment.spec.queue_name))
         template = kept_template(kept or {}, inputs, workload_template_hash) or build_pod_template(
             deployment, plan, plan_hash
@@ -84,6 +88,8 @@ def desired(
         build_service(owner, tls=tls, more_ports=further_ports(deployment)),
     ]
     if template is not None:
+        if (download := model_download(owner.name, deployment.spec, plan)) is not None:
+            manifests += build_download(owner, download, template)
         manifests += [
             build_pod_disruption_budget(owner, replicas=replicas),
             _workload(owner, deployment, plan, replicas, template),

@@ -1,19 +1,28 @@
 """Where the engine finds the weights: what it is told as the model, and the volumes behind that.
 
 A token is only ever referenced (``secretKeyRef``); its value never passes through the operator. Weights that already
-lie somewhere are mounted read-only, and the engine is kept off the network.
+lie somewhere, a filled cache among them, are mounted read-only, and the engine is kept off the hub. Without a cache
+each pod downloads for itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepseek_operator.api.spec_model import ModelSpec
+from deepseek_operator.api.base import SecretKeyRef
+from deepseek_operator.api.spec_model import ModelCache, ModelSpec
 from deepseek_operator.errors import InvalidSpecError, shortened
 from deepseek_operator.resources.names import Manifest, Owner, metadata, object_name
 
 CACHE_PATH = "/var/cache/huggingface"
-"""``HF_HOME`` of the engine: downloads of the hub, in the hub's own layout."""
+"""``HF_HOME`` of the engine: what its libraries write, and downloads of the hub where there is no cache."""
+
+CACHE_MOUNT = "/models/cache"
+"""Where the cache is mounted; its root is ``HF_HOME`` of whoever fills it, so it has the hub's own layout."""
+
+HOME_VOLUME: Manifest = {"name": "model-cache", "emptyDir": {}}
+HOME_MOUNT: Manifest = {"name": "model-cache", "mountPath": CACHE_PATH}
+"""The pod's own ``HF_HOME``: gone with the pod."""
 
 MODEL_PATH = "/models/model"
 """Where weights from a claim, an image or the node are mounted."""
@@ -95,22 +104,36 @@ def build_cache_claim(owner: Owner, model: ModelSpec) -> Manifest | None:
     }
 
 
+def cache_claim_name(owner: str, cache: ModelCache) -> str:
+    """Return the name of the claim that keeps downloads: the user's own, or the one that the operator makes."""
+    return cache.claim_name or object_name(owner, CACHE_SUFFIX)
+
+
+def hub_token(model: ModelSpec) -> SecretKeyRef | None:
+    """Return where the hub's access token is kept; None is anonymous."""
+    storage = model.storage
+    return storage.hugging_face.token_secret_ref if storage and storage.hugging_face else None
+
+
 def _from_hub(owner: str, model: ModelSpec, repository: str) -> ModelSource:
     environment: list[Manifest] = [{"name": "HF_HOME", "value": CACHE_PATH}]
-    token = model.storage and model.storage.hugging_face and model.storage.hugging_face.token_secret_ref
-    if token:
+    volumes: list[Manifest] = [HOME_VOLUME]
+    mounts: list[Manifest] = [HOME_MOUNT]
+    if model.cache is not None:
+        claim = {"claimName": cache_claim_name(owner, model.cache)}
+        volumes.append({"name": "shared-cache", "persistentVolumeClaim": claim})
+        mounts.append({"name": "shared-cache", "mountPath": CACHE_MOUNT, "readOnly": True})
+        offline = {"HF_HUB_CACHE": f"{CACHE_MOUNT}/hub", "HF_HUB_OFFLINE": "1"}
+        environment += [{"name": name, "value": value} for name, value in offline.items()]
+    elif (token := hub_token(model)) is not None:
         reference = {"secretKeyRef": {"name": token.name, "key": token.key}}
         environment.append({"name": "HF_TOKEN", "valueFrom": reference})
-    volume: Manifest = {"name": "model-cache", "emptyDir": {}}
-    if model.cache is not None:
-        claim_name = model.cache.claim_name or object_name(owner, CACHE_SUFFIX)
-        volume = {"name": "model-cache", "persistentVolumeClaim": {"claimName": claim_name}}
     return ModelSource(
         model=repository,
         revision=model.revision,
         environment=tuple(environment),
-        volumes=(volume,),
-        mounts=({"name": "model-cache", "mountPath": CACHE_PATH},),
+        volumes=tuple(volumes),
+        mounts=tuple(mounts),
     )
 
 
@@ -124,9 +147,6 @@ def _mounted(volume: Manifest, path: str, field: str) -> ModelSource:
         model="/".join((MODEL_PATH, *parts)),
         revision="",
         environment=tuple({"name": name, "value": value} for name, value in offline.items()),
-        volumes=({"name": "model", **volume}, {"name": "model-cache", "emptyDir": {}}),
-        mounts=(
-            {"name": "model", "mountPath": MODEL_PATH, "readOnly": True},
-            {"name": "model-cache", "mountPath": CACHE_PATH},
-        ),
+        volumes=({"name": "model", **volume}, HOME_VOLUME),
+        mounts=({"name": "model", "mountPath": MODEL_PATH, "readOnly": True}, HOME_MOUNT),
     )

@@ -99,6 +99,7 @@ ALLOWED = {
     ("", "pods"): {"get", "list", "watch"},
     ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
     ("deepseek-operator.io", "deepseekdeployments"): {"get", "list", "watch"},
     ("deepseek-operator.io", "deepseekdeployments/finalizers"): {"update"},

@@ -15,6 +15,7 @@ from model_factories import UID, make_deployment, make_plan
 TYPES = {
     "ConfigMap": client.V1ConfigMap,
     "Deployment": client.V1Deployment,
+    "Job": client.V1Job,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "PodDisruptionBudget": client.V1PodDisruptionBudget,
     "Service": client.V1Service,
@@ -82,7 +83,9 @@ def test_manifests_survive_the_clients_types_unchanged(spec: dict[str, Any]) -> 
 
 def test_manifests_come_in_the_order_to_apply_them() -> None:
     kinds = [manifest["kind"] for manifest in manifests_of(**FULL_SPEC)]
-    assert kinds == ["ConfigMap", "PersistentVolumeClaim", "Service", "PodDisruptionBudget", "Deployment"]
+    assert kinds == [
+        *("ConfigMap", "PersistentVolumeClaim", "Service", "ConfigMap", "Job", "PodDisruptionBudget", "Deployment")
+    ]
 
 
 def test_every_manifest_is_owned_and_labelled() -> None:

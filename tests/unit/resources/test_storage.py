@@ -30,13 +30,19 @@ def mounted(volume: dict[str, Any], model: str = "/models/model") -> ModelSource
     )
 
 
-def downloaded(model: str = "a/b", revision: str = "", volume: dict[str, Any] | None = None) -> ModelSource:
+def downloaded(model: str = "a/b", revision: str = "") -> ModelSource:
     return ModelSource(
-        model=model,
-        revision=revision,
-        environment=OFFLINE[:1],
-        volumes=({"name": "model-cache", **(volume or {"emptyDir": {}})},),
-        mounts=(CACHE_MOUNT,),
+        model=model, revision=revision, environment=OFFLINE[:1], volumes=(SCRATCH,), mounts=(CACHE_MOUNT,)
+    )
+
+
+def cached(claim: str) -> ModelSource:
+    return ModelSource(
+        model="a/b",
+        revision="",
+        environment=(OFFLINE[0], {"name": "HF_HUB_CACHE", "value": "/models/cache/hub"}, OFFLINE[1]),
+        volumes=(SCRATCH, {"name": "shared-cache", "persistentVolumeClaim": {"claimName": claim}}),
+        mounts=(CACHE_MOUNT, {"name": "shared-cache", "mountPath": "/models/cache", "readOnly": True}),
     )
 
 
@@ -49,14 +55,14 @@ def downloaded(model: str = "a/b", revision: str = "", volume: dict[str, Any] | 
         pytest.param(
             {"cache": {"claimName": "shared"}},
             "",
-            downloaded(volume={"persistentVolumeClaim": {"claimName": "shared"}}),
-            id="an existing claim keeps downloads",
+            cached("shared"),
+            id="an existing claim keeps downloads, and its readers are offline",
         ),
         pytest.param(
-            {"cache": {"sizeBytes": 1}},
+            {"cache": {"sizeBytes": 1}, "storage": {"huggingFace": {"tokenSecretRef": {"name": "hub", "key": "t"}}}},
             "",
-            downloaded(volume={"persistentVolumeClaim": {"claimName": "r1-cache"}}),
-            id="a claim of the operator keeps downloads",
+            cached("r1-cache"),
+            id="a claim of the operator keeps downloads, and its readers need no token",
         ),
         pytest.param(
             {"storage": {"persistentVolumeClaim": {"claimName": "w", "path": "llm//./67b/"}}},
