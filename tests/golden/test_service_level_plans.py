@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.performance.second_source import SecondSource
+from deepseek_operator.planner.plan import plan_with
 from deepseek_operator.planner.request import PlanRequest, Sla, Supply, Workload
 from deepseek_operator.planner.result import Plan
 from planner_values import A100, H100, R1, pool, request, supply
@@ -91,13 +92,13 @@ def asked(case: Case, percentile: int, concurrency: int) -> PlanRequest:
     )
 
 
-def largest_demand(case: Case, percentile: int) -> tuple[int, Plan] | None:
+def largest_demand(case: Case, percentile: int, second: SecondSource | None = None) -> tuple[int, Plan] | None:
     """Return the most requests at once that the GPUs serve, with their plan; None when not even one."""
     best: tuple[int, Plan] | None = None
     low, high = 1, MOST_REQUESTS
     while low <= high:
         middle = (low + high) // 2
-        found = plan(asked(case, percentile, middle), case.available)
+        found = plan_with(second, asked(case, percentile, middle), case.available)
         if isinstance(found, Plan):
             best, low = (middle, found), middle + 1
         else:

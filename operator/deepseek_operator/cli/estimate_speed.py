@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deepseek_operator.aiconfigurator import installed
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.quantizations import Quantization
 from deepseek_operator.catalog.shapes import ModelShape
@@ -56,7 +57,8 @@ def speed_of(
             nodes=ceil_div(split.world_size, product.gpus_per_node or split.world_size),
             engine=question.engine,
             max_num_batched_tokens=memory.settings.max_num_batched_tokens,
-        )
+        ),
+        second=installed(),
     )
     if found is None:
         return None

@@ -104,7 +104,7 @@ def _serving_sentences(found: ServingAnswer) -> list[str]:
         lines.append(
             f"Speed: TTFT {speed.ttft_milliseconds:,} ms (± {speed.ttft_error_percent or speed.error_percent} %), TPOT "
             f"{speed.tpot_milliseconds:,} ms (± {speed.tpot_error_percent or speed.error_percent} %), "
-            f"{speed.tokens_per_second:,} tokens/s; source {speed.source.value}"
+            f"{speed.tokens_per_second:,} tokens/s; source {speed.source_text}"
         )
     return lines
 

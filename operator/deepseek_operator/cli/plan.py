@@ -73,10 +73,11 @@ def answer(
     Raises:
         InvalidSpecError: the spec cannot be obeyed.
     """
+    from deepseek_operator.aiconfigurator import installed
     from deepseek_operator.api.to_request import plan_request
     from deepseek_operator.capacity.workload import supply_for
-    from deepseek_operator.planner.plan import plan as decide
+    from deepseek_operator.planner.plan import plan_with
     from deepseek_operator.planner.price import with_prices
 
     supply = with_prices(supply_for(deployment, inventory), usd_per_hour or {})
-    return decide(plan_request(deployment), supply)
+    return plan_with(installed(), plan_request(deployment), supply)

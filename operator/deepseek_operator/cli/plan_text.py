@@ -69,7 +69,7 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
                 "Speed",
                 f"mean TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %), "
                 f"TPOT {predicted.tpot_milliseconds:,} ms (± {tpot_error} %, 90 % bands), "
-                f"{predicted.tokens_per_second:,} tokens/s per replica; {predicted.source.value}",
+                f"{predicted.tokens_per_second:,} tokens/s per replica; {predicted.source_text}",
             )
         )
     rows.append(("Cost", _costs(plan)))

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from deepseek_operator.aiconfigurator import installed
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.measurements import read_measurements
 from deepseek_operator.cluster import Cluster
@@ -43,9 +44,10 @@ class Operator:
         self._nodes = ClusterState()
         self._observed = Observed()
         self._reports = EngineReports(self._wake, metrics, enabled=settings.read_engine_metrics)
+        planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
         self._reconciler = Reconciler(
-            cluster, self._observed, self._nodes, Planning(metrics), self._reports, preparation, metrics
+            cluster, self._observed, self._nodes, planning, self._reports, preparation, metrics
         )
         self._loops = Loops(
             self._reconcile,

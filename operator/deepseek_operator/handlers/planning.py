@@ -11,7 +11,8 @@ from collections import OrderedDict
 from time import perf_counter
 
 from deepseek_operator.metrics import Metrics
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.performance.second_source import SecondSource
+from deepseek_operator.planner.plan import plan_with
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Infeasible, Plan
 
@@ -24,10 +25,12 @@ class Planning:
 
     Args:
         metrics: where plans are counted and timed.
+        second: measured kernel times beside the roofline; None without the extra.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, second: SecondSource | None = None) -> None:
         self._metrics = metrics
+        self._second = second
         self._answers: OrderedDict[tuple[PlanRequest, Supply], asyncio.Task[Plan | Infeasible]] = OrderedDict()
 
     async def answer(self, request: PlanRequest, supply: Supply) -> Plan | Infeasible:
@@ -48,7 +51,7 @@ class Planning:
 
     async def _compute(self, request: PlanRequest, supply: Supply) -> Plan | Infeasible:
         started = perf_counter()
-        answer = await asyncio.to_thread(plan, request, supply)
+        answer = await asyncio.to_thread(plan_with, self._second, request, supply)
         self._metrics.plan_seconds.observe(perf_counter() - started)
         result = answer.reason.value if isinstance(answer, Infeasible) else "Planned"
         self._metrics.plans.labels(result=result).inc()

@@ -25,6 +25,7 @@ class Prediction:
         error_percent: half width of the 90 % band of the less certain of the two latencies, in percent of it.
         tpot_error_percent: the same for TPOT alone; None when only the larger one is known.
         ttft_error_percent: the same for TTFT alone; None when only the larger one is known.
+        blended_with: the second source that TPOT is a mean with, empty where none took part.
     """
 
     ttft_milliseconds: int
@@ -34,3 +35,9 @@ class Prediction:
     error_percent: int
     tpot_error_percent: int | None = None
     ttft_error_percent: int | None = None
+    blended_with: str = ""
+
+    @property
+    def source_text(self) -> str:
+        """The source as people read it, with the second one where there is one."""
+        return f"{self.source.value}, TPOT with {self.blended_with}" if self.blended_with else self.source.value

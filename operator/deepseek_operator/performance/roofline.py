@@ -16,6 +16,7 @@ from deepseek_operator.performance.coefficients import Coefficients, coefficient
 from deepseek_operator.performance.effects import correction, covariates_of, factors_of
 from deepseek_operator.performance.features import ServingPoint, prefill_of, tpot_terms, ttft_terms, unfitted_seconds
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
+from deepseek_operator.performance.second_source import SecondSource, blended_seconds, is_asked, transferred
 
 
 def can_predict(gpu: Gpu) -> bool:
@@ -42,12 +43,15 @@ def matrix_tflops(gpu: Gpu, bits: int) -> float | None:
     return wide
 
 
-def predict(point: ServingPoint, fit: Coefficients | None = None) -> Prediction | None:
+def predict(
+    point: ServingPoint, fit: Coefficients | None = None, second: SecondSource | None = None
+) -> Prediction | None:
     """Return the mean TTFT, mean TPOT and throughput of a replica with ``point.batch`` requests in flight.
 
     Args:
         point: one replica and its steady load; ``point.batch`` requests are always in flight (closed loop).
         fit: other coefficients than those of the package.
+        second: a source of measured kernel times, blended into TPOT where ``second_source.py`` says so.
 
     Returns:
         Whole milliseconds, rounded up; None when the GPU's bandwidth or matrix rate is not known, so that a service
@@ -61,6 +65,8 @@ def predict(point: ServingPoint, fit: Coefficients | None = None) -> Prediction 
     if seconds is None:
         return None
     ttft, tpot, source = seconds
+    opinion = second.opinion(point) if second is not None and is_asked(point) else None
+    tpot = tpot if opinion is None else blended_seconds(tpot, opinion)
     request_seconds = ttft + tpot * max(0, point.output_tokens - 1)
     bands = fit or coefficients()
     tpot_error, ttft_error = bands.tpot.band_percent[source], bands.ttft.band_percent[source]
@@ -68,7 +74,8 @@ def predict(point: ServingPoint, fit: Coefficients | None = None) -> Prediction 
         ttft_milliseconds=math.ceil(ttft * 1000),
         tpot_milliseconds=math.ceil(tpot * 1000),
         tokens_per_second=int(point.batch * point.output_tokens / request_seconds),
-        source=source,
+        source=source if opinion is None else transferred(source),
+        blended_with="" if second is None or opinion is None else second.name,
         error_percent=max(tpot_error, ttft_error),
         tpot_error_percent=tpot_error,
         ttft_error_percent=ttft_error,

@@ -196,7 +196,7 @@ def _why_the_service_level_holds(request: PlanRequest, best: Choice, sure: Choic
         return "Its speed is not predicted, because the catalogue lacks its bandwidth or matrix rate."
     ttft_error = predicted.ttft_error_percent or predicted.error_percent
     tpot_error = predicted.tpot_error_percent or predicted.error_percent
-    load = f"at {best.requests} request{'s' if best.requests > 1 else ''} per replica ({predicted.source.value})"
+    load = f"at {best.requests} request{'s' if best.requests > 1 else ''} per replica ({predicted.source_text})"
     means = f"TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %) and TPOT {predicted.tpot_milliseconds:,} ms"
     at = best.percentiles
     if sla is None or at is None:

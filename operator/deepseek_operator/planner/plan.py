@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deepseek_operator.errors import shortened
+from deepseek_operator.performance.second_source import SecondSource
 from deepseek_operator.planner.alternatives import alternatives, cheaper_below, with_a_checkpoint
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers, cheapest
@@ -42,6 +43,21 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
         return answer
     instead = _fallback(request, supply, answer) or _nearest_plan(request, supply, answer)
     return instead or _with_nearest(request, supply.measured_for(request.model_name), answer)
+
+
+def plan_with(second: SecondSource | None, request: PlanRequest, supply: Supply) -> Plan | Infeasible:
+    """Return `plan`'s answer with a second source of speeds; one that breaks meanwhile counts as none.
+
+    Args:
+        second: measured kernel times; None plans by the roofline alone.
+        request: as for `plan`.
+        supply: as for `plan`.
+    """
+    if second is None or second.failed:
+        return plan(request, supply)
+    others = tuple(replace(other, second_source=second) for other in request.fallbacks)
+    answer = plan(replace(request, second_source=second, fallbacks=others), supply)
+    return plan(request, supply) if second.failed else answer
 
 
 def _asked(request: PlanRequest, supply: Supply) -> Plan | Infeasible:

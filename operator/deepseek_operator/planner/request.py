@@ -9,6 +9,7 @@ from enum import StrEnum
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
+from deepseek_operator.performance.second_source import SecondSource
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, Sharing
 from deepseek_operator.planner.measurement import Measurement
@@ -79,6 +80,7 @@ class PlanRequest:
         draft_model: shape of the draft model that the features name.
         fallbacks: questions about smaller models, one of which is answered when this one has no plan; tried in order.
         deploy_nearest: whether a plan that gives up service is taken when nothing else is feasible.
+        second_source: measured kernel times that take part in predictions; no part of the question itself.
     """
 
     model_name: str
@@ -105,6 +107,7 @@ class PlanRequest:
     draft_model: ModelShape | None = None
     fallbacks: tuple[PlanRequest, ...] = ()
     deploy_nearest: bool = False
+    second_source: SecondSource | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,9 @@ def predict_speed(
     point = _point(request, candidate, memory, requests)
     if point is None:
         return None
-    return predict(point) if request.features == NO_FEATURES else predict_featured(request, candidate, memory, point)
+    if request.features == NO_FEATURES:
+        return predict(point, second=request.second_source)
+    return predict_featured(request, candidate, memory, point)
 
 
 def predict_percentiles(
