@@ -383,6 +383,7 @@ ACCEPTED: dict[str, Changes] = {
         "sharing": "Exclusive",
         "priorityClassName": "gold",
         "queueName": "team-a",
+        "networkPolicy": {"fromNamespaces": ["gateway"], "metricsFromNamespaces": ["monitoring"]},
         "scaling": {"owner": "Operator", "minReplicas": 1, "maxReplicas": 4, "scaleToZeroAfterSeconds": 0},
         "fallbacks": [{"model": "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"}],
         "memoryPressure": {"kvCachePercent": 80, "forSeconds": 60, "action": "Quantize"},

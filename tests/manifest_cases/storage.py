@@ -35,6 +35,18 @@ CASES = [
         replicas=2,
     ),
     ManifestCase(
+        name="network-policy",
+        says="named clients and monitoring, and the hub for the download alone",
+        spec=stored(revision=COMMIT, cache={"claimName": "hub"})
+        | {
+            "networkPolicy": {
+                "fromNamespaces": ["gateway"],
+                "metricsFromNamespaces": ["monitoring", "deepseek-operator"],
+            },
+        },
+        plan=make_plan(),
+    ),
+    ManifestCase(
         name="storage-claim",
         says="weights on a claim that exists",
         spec=stored(storage={"persistentVolumeClaim": {"claimName": "weights", "path": "llm/67b"}}),

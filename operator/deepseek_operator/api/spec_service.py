@@ -1,8 +1,8 @@
-"""The promise (service level) and the demand (workload) that a deployment is planned for."""
+"""The promise (service level), the demand (workload) that a deployment is planned for, and who may reach it."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,21 @@ class SlaSpec(ApiModel):
     )
     percentile: int = Field(
         default=95, ge=50, le=99, description="Share of requests that must meet both limits, in percent."
+    )
+
+
+Namespace = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Namespaces = Annotated[tuple[Namespace, ...], Field(max_length=32)]
+
+
+class NetworkPolicySpec(ApiModel):
+    """Who may reach the pods; they themselves reach name resolution and what they need."""
+
+    from_namespaces: Namespaces = Field(
+        default=(), description="Namespaces that may send requests, besides the object's own."
+    )
+    metrics_from_namespaces: Namespaces = Field(
+        default=(), description="Namespaces that may read metrics; list the operator's own too."
     )
 
 

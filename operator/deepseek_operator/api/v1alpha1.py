@@ -25,7 +25,7 @@ from deepseek_operator.api.spec_scaling import (
     ScalingOwner,
     ScalingSpec,
 )
-from deepseek_operator.api.spec_service import SlaSpec, WorkloadSpec
+from deepseek_operator.api.spec_service import NetworkPolicySpec, SlaSpec, WorkloadSpec
 from deepseek_operator.planner.gpu_share import Sharing
 from deepseek_operator.planner.request import Quality
 
@@ -178,6 +178,9 @@ class DeepSeekDeploymentSpec(ApiModel):
     )
     queue_name: Annotated[str, Field(max_length=63, pattern=r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$")] = Field(
         default="", description="Queue of Kueue or another batch scheduler. Default: none."
+    )
+    network_policy: NetworkPolicySpec | None = Field(
+        default=None, description="Makes NetworkPolicies for the pods. Default: none."
     )
     replicas: int | None = Field(
         default=None,

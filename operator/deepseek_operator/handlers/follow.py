@@ -41,7 +41,15 @@ NODES = Followed(kind="Node")
 PODS = Followed(kind="Pod", field_selector=UNFINISHED_PODS)
 CHILDREN = tuple(
     Followed(kind=kind, label_selector=OUR_CHILDREN)
-    for kind in ("ConfigMap", "PersistentVolumeClaim", "Service", "PodDisruptionBudget", "Job", "Deployment")
+    for kind in (
+        "ConfigMap",
+        "PersistentVolumeClaim",
+        "Service",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "Job",
+        "Deployment",
+    )
 )
 """Kinds that the builders make."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepseek_operator.api.spec_engine import TritonBackend
 from deepseek_operator.api.v1alpha1 import DeepSeekDeploymentSpec
 from deepseek_operator.errors import QuantityError
 from deepseek_operator.planner.result import Plan
@@ -48,7 +49,9 @@ def claim_need(spec: DeepSeekDeploymentSpec, plan: Plan) -> ClaimNeed | None:
     else:
         return None
     model = spec.precision.checkpoint or plan.model_name
-    return ClaimNeed(name=name, field=field, model=model, needed_bytes=checkpoint_size(spec, plan))
+    triton = spec.engine.triton
+    built = triton is not None and triton.backend is TritonBackend.TENSORRT_LLM  # of a size that only its builder knows
+    return ClaimNeed(name=name, field=field, model=model, needed_bytes=0 if built else checkpoint_size(spec, plan))
 
 
 def claim_problem(need: ClaimNeed, claim: Mapping[str, Any] | None) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from deepseek_operator.resources.engine_pod import (
 )
 from deepseek_operator.resources.gpu_share import pod_queue
 from deepseek_operator.resources.names import Manifest, Owner
+from deepseek_operator.resources.networkpolicy import build_network_policies
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
 from deepseek_operator.resources.probes import progress_deadline_seconds
 from deepseek_operator.resources.runnable import is_runnable
@@ -88,6 +89,7 @@ def desired(
         build_service(owner, tls=tls, more_ports=further_ports(deployment)),
     ]
     if template is not None:
+        manifests += build_network_policies(owner, deployment.spec, plan, template)
         if (download := model_download(owner.name, deployment.spec, plan)) is not None:
             manifests += build_download(owner, download, template)
         manifests += [

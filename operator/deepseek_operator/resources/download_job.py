@@ -84,6 +84,8 @@ def model_download(owner: str, spec: DeepSeekDeploymentSpec, plan: Plan) -> Down
     if model.cache is None:
         return None
     repositories = [(spec.precision.checkpoint or model.name, model.revision)]
+    if spec.engine.speculative is not None and spec.engine.speculative.draft_model:
+        repositories.append((spec.engine.speculative.draft_model, ""))
     repositories += [(adapter.source, "") for adapter in model.lora_adapters]
     return Download(
         repositories=tuple(dict.fromkeys(repositories)),

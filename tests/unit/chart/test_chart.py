@@ -106,6 +106,7 @@ ALLOWED = {
     ("deepseek-operator.io", "deepseekdeployments/scale"): {"patch"},
     ("deepseek-operator.io", "deepseekdeployments/status"): {"patch"},
     ("events.k8s.io", "events"): {"create", "patch"},
+    ("networking.k8s.io", "networkpolicies"): {"get", "list", "watch", "create", "patch", "delete"},
     ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
 }
 """Everything that the operator may do; a right more is a change of this table."""
