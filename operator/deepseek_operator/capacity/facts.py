@@ -21,6 +21,7 @@ from deepseek_operator.capacity.fields import (
 from deepseek_operator.capacity.gpu_resources import gpu_quantities, has_gpu_label, pod_gpu_requests
 from deepseek_operator.capacity.hami import HAMI_ANNOTATION, HamiNode, read_hami
 from deepseek_operator.capacity.kai import kai_requests
+from deepseek_operator.capacity.pod_memory import pod_memory_request
 from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
 from deepseek_operator.errors import InventoryError
 
@@ -82,6 +83,7 @@ class PodFacts:
     Args:
         node: the node it is bound to; empty while it waits.
         gpus: GPUs that it holds on its node, by resource name, and what it asks of KAI (`kai.kai_requests`).
+        memory_bytes: memory that it requests.
         owner_kind: kind of the controlling owner reference, such as ``ReplicaSet``.
         labels: those of ``KEPT_POD_LABELS``.
     """
@@ -93,6 +95,7 @@ class PodFacts:
     phase: str = ""
     deleting: bool = False
     gpus: Mapping[str, int]
+    memory_bytes: int = 0
     priority: int = 0
     priority_class: str = ""
     owner_kind: str = ""
@@ -186,6 +189,7 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
             phase=text_at(mapping_at(pod, "status"), "phase"),
             deleting=bool(metadata.get("deletionTimestamp")),
             gpus={**pod_gpu_requests(spec), **kai_requests(mapping_at(metadata, "annotations"))},
+            memory_bytes=pod_memory_request(spec),
             priority=integer_at(spec, "priority"),
             priority_class=text_at(spec, "priorityClassName"),
             owner_kind=text_at(owner, "kind"),

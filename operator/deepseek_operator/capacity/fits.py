@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import PodFacts
@@ -14,7 +14,7 @@ from deepseek_operator.capacity.share_room import free_shares, holds_share, offe
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
-from deepseek_operator.units import ceil_div
+from deepseek_operator.units import ceil_div, format_gib
 
 _NODES_SHOWN = 3
 """Nodes that a sentence names; more would hide the point of it."""
@@ -65,11 +65,30 @@ class FitsNow:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """GPUs of one node that the object may have."""
+    """GPUs of one node that the object may have; with host memory that holds fewer pods, those that it holds."""
 
     node: str
     free_gpus: int
     allocatable_gpus: int
+    short_bytes: int | None = None
+
+    def within_memory(self, node: NodeInventory, own: OwnPods | None, gpus: int, need_bytes: int) -> _Room:
+        """Return the room that the node's free host memory leaves for pods of so many GPUs.
+
+        Args:
+            node: the node; one that does not tell its memory has enough.
+            own: pods whose memory counts as free.
+            gpus: of one pod, 1 or more.
+            need_bytes: host memory that one pod requests; 0 does not look at it.
+        """
+        if not need_bytes or not node.host_memory_bytes:
+            return self
+        others = sum(pod.memory_bytes for pod in node.pods if own is None or not own.include(pod))
+        free = max(0, node.host_memory_bytes - others)
+        held = free // need_bytes * gpus
+        if held >= self.free_gpus // gpus * gpus:
+            return self
+        return replace(self, free_gpus=held, short_bytes=free)
 
 
 def fits_now(
@@ -81,6 +100,7 @@ def fits_now(
     node_selector: Mapping[str, str] | None = None,
     tolerations: Sequence[Mapping[str, object]] = (),
     spot: Spot = Spot.NEVER,
+    pod_memory_bytes: int = 0,
 ) -> FitsNow:
     """Return whether replicas of a plan fit on what is free now.
 
@@ -96,9 +116,12 @@ def fits_now(
         node_selector: labels that a node must carry, with exactly these values; None selects every node.
         tolerations: the user's, as in ``pod.spec``; the one for the GPU's own taint is implied.
         spot: whether interruptible nodes may be used.
+        pod_memory_bytes: host memory that each of its pods requests; 0 does not look at host memory.
     """
     if plan.share is not None:
-        return _shares_fit(plan, plan.share, inventory, own, replicas, node_selector or {}, tolerations, spot)
+        return _shares_fit(
+            plan, plan.share, inventory, own, replicas, node_selector or {}, tolerations, spot, pod_memory_bytes
+        )
     request = gpus_per_node(plan)
     rooms: list[_Room] = []
     excluded: Counter[str] = Counter()
@@ -111,14 +134,15 @@ def fits_now(
             excluded[reason] += 1
         else:
             free = min(node.allocatable_gpus, held if reason else node.free_gpus + held)
-            rooms.append(_Room(node.name, free, node.allocatable_gpus))
+            room = _Room(node.name, free, node.allocatable_gpus)
+            rooms.append(room if reason else room.within_memory(node, own, request, pod_memory_bytes))
     count = count_in((room.free_gpus for room in rooms), request, plan.nodes_per_replica)
     fits = count >= replicas
     return FitsNow(
         fits=fits,
         count=count,
         needed=replicas,
-        limiting="" if fits else _limiting(plan, replicas, count, rooms, excluded),
+        limiting="" if fits else _limiting(plan, replicas, count, rooms, excluded) + _memory(rooms, pod_memory_bytes),
     )
 
 
@@ -131,6 +155,7 @@ def _shares_fit(
     node_selector: Mapping[str, str],
     tolerations: Sequence[Mapping[str, object]],
     spot: Spot,
+    pod_memory_bytes: int,
 ) -> FitsNow:
     """Return whether replicas fit on free shares of the planned kind; see `fits_now`."""
     rooms: list[_Room] = []
@@ -151,10 +176,11 @@ def _shares_fit(
             else:
                 excluded[reason] += 1
         else:
-            rooms.append(_Room(node.name, free_shares(node, offer, is_own), offer.slices))
+            room = _Room(node.name, free_shares(node, offer, is_own), offer.slices)
+            rooms.append(room.within_memory(node, own, gpus, pod_memory_bytes))
     count = count_in((room.free_gpus for room in rooms), gpus)
     fits = count >= replicas
-    limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded)
+    limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded) + _memory(rooms, pod_memory_bytes)
     return FitsNow(fits=fits, count=count, needed=replicas, limiting=limiting)
 
 
@@ -213,6 +239,18 @@ def _limiting(plan: Plan, replicas: int, count: int, rooms: Sequence[_Room], exc
         enough = sum(room.free_gpus >= gpus_per_node(plan) for room in rooms)
         there_is = f"{enough} {'node has' if enough == 1 else 'nodes have'} that many and {there_is}"
     return f"{need}; {there_is}{_left_out(excluded)}"
+
+
+def _memory(rooms: Sequence[_Room], need_bytes: int) -> str:
+    """Return on which node host memory is short, as the end of a sentence; empty where it is on none."""
+    short = [(room.short_bytes, room.node) for room in rooms if room.short_bytes is not None]
+    if not short:
+        return ""
+    most, node = max(short, key=lambda each: (each[0], each[1]))
+    return (
+        f"; each of its pods requests {format_gib(need_bytes)} of host memory, and {len(short)} of {len(rooms)} nodes "
+        f"lack{'s' if len(short) == 1 else ''} it ({node} has {format_gib(most)} free)"
+    )
 
 
 def _need(plan: Plan) -> str:

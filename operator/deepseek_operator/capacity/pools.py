@@ -35,12 +35,14 @@ class PoolSoFar:
     host_bytes: int
     share: GpuShare | None
     sizes: Counter[int] = field(default_factory=Counter)
+    hosts: Counter[tuple[int, int]] = field(default_factory=Counter)
     rdma: list[tuple[str | None, int]] = field(default_factory=list)
 
     def pool(self, measurements: Iterable[Measurement]) -> GpuPool:
         """Return the pool of all nodes that were added; a part of a GPU takes no measurement of whole ones."""
         is_part = self.share is not None and self.share.is_part
         resource, devices = common_rdma(self.rdma)
+        hosts = tuple(sorted((count, size, nodes) for (count, size), nodes in self.hosts.items()))
         share = None if self.share is None else replace(self.share, memory_bytes=self.memory_bytes)
         return GpuPool(
             gpu=shared_gpu(self.gpu, share),
@@ -48,6 +50,7 @@ class PoolSoFar:
             nodes_by_gpu_count=tuple(sorted(self.sizes.items())),
             measurements=() if is_part else tuple(each for each in measurements if each.gpu == self.gpu.id),
             host_memory_bytes=self.host_bytes,
+            host_memory_by_node=hosts if any(size for _, size, _ in hosts) else (),
             share=share,
             rdma_resource=resource,
             rdma_devices=devices,
@@ -78,6 +81,7 @@ class Pools:
         found.gpu = max(found.gpu, at_node, key=_price_order)
         found.memory_bytes, found.host_bytes = min(found.memory_bytes, memory_bytes), min(found.host_bytes, host)
         found.sizes[count] += 1
+        found.hosts[count, host] += 1
         found.rdma.append((node.rdma_resource, node.rdma_devices))
 
     def made(self, measurements: Sequence[Measurement]) -> tuple[GpuPool, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from deepseek_operator.api.fingerprint import engine_variant
+from deepseek_operator.api.served_model import served_model
+from deepseek_operator.api.to_request import model_shape
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow, OwnPods, fits_now
 from deepseek_operator.capacity.inventory import Inventory
@@ -10,6 +12,7 @@ from deepseek_operator.capacity.supply import supply
 from deepseek_operator.planner.request import Supply
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import Manifest
+from deepseek_operator.resources.pod_resources import node_memory
 
 
 def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
@@ -49,6 +52,7 @@ def room_for(
         node_selector=deployment.spec.hardware.node_selector,
         tolerations=_tolerations(deployment),
         spot=deployment.spec.hardware.spot,
+        pod_memory_bytes=node_memory(model_shape(served_model(deployment.spec, plan)), plan).needed_bytes,
     )
 
 

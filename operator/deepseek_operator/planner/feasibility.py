@@ -10,11 +10,13 @@ from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import Candidate, Exclusion, node_shapes
 from deepseek_operator.planner.demand import requests_for_rate, share
+from deepseek_operator.planner.host_room import host_memory_limit, replicas_in_host_memory
 from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
 from deepseek_operator.planner.price import cost, ranking_price
 from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory, smaller_batches
+from deepseek_operator.planner.topology import replicas_held
 from deepseek_operator.units import ceil_div
 
 
@@ -77,6 +79,7 @@ def fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Excl
 
     More replicas never serve less: each gets a smaller share, so the number is found by bisection.
     """
+    candidate = _within_host_memory(request, candidate)
     enough = check(request, candidate, candidate.most_replicas)
     if isinstance(enough, Exclusion):
         return enough
@@ -114,6 +117,9 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
     memory, limit = _fitting_memory(request, candidate, requests)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
+    limit = host_memory_limit(request, candidate, memory, replicas)
+    if limit is not None:
+        return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
     predicted = predict_speed(request, candidate, memory, requests)
     at = predict_percentiles(request, candidate, memory, requests, predicted, replicas=replicas)
     limit = service_level_limit(request, predicted, at)
@@ -128,6 +134,14 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
         percentiles=at,
         is_sure=_is_sure(request, at),
     )
+
+
+def _within_host_memory(request: PlanRequest, candidate: Candidate) -> Candidate:
+    """Return the candidate with no more replicas than host memory can hold; one stays, so that its limit is named."""
+    if not candidate.pool.host_memory_by_node:
+        return candidate
+    held = replicas_in_host_memory(request, candidate, size_memory(request, candidate, 1))
+    return replace(candidate, most_replicas=max(1, held)) if held < candidate.most_replicas else candidate
 
 
 def _fitting_memory(request: PlanRequest, candidate: Candidate, requests: int) -> tuple[MemoryEstimate, Broken | None]:
@@ -213,10 +227,11 @@ def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: 
 
 
 def _too_few_nodes(request: PlanRequest, candidate: Candidate) -> Broken:
-    held = candidate.most_replicas
+    held, gpus = candidate.most_replicas, candidate.split.world_size // candidate.nodes
+    why = " by their host memory" if replicas_held(candidate.pool, gpus, candidate.nodes) > held else ""
     return Broken(
         detail=(
-            f"the nodes ({node_shapes(candidate.pool)}) hold {held} replica{'s' if held > 1 else ''} and "
+            f"the nodes ({node_shapes(candidate.pool)}) hold {held} replica{'s' if held > 1 else ''}{why} and "
             f"scaling.minReplicas asks for {request.min_replicas}"
         ),
         shortfall=request.min_replicas / held,

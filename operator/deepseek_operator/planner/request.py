@@ -122,6 +122,8 @@ class GpuPool:
             as sorted pairs (GPUs per node, nodes).
         measurements: what engines of the asked model reported on this product; they correct the estimate.
         host_memory_bytes: allocatable memory of the node that has least; 0 when a node does not tell.
+        host_memory_by_node: nodes by their number of GPUs (or shares) and allocatable host memory in bytes, as sorted
+            triples (GPUs per node, bytes, nodes); 0 bytes for a node that does not tell, empty when none tells.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None unless every node offers the same.
         rdma_devices: units of it on the node that has fewest.
         share: how a pod gets its GPU where that is no plain request for whole GPUs.
@@ -132,6 +134,7 @@ class GpuPool:
     nodes_by_gpu_count: tuple[tuple[int, int], ...]
     measurements: tuple[Measurement, ...] = ()
     host_memory_bytes: int = 0
+    host_memory_by_node: tuple[tuple[int, int, int], ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
     share: GpuShare | None = None

@@ -51,15 +51,28 @@ def layouts(pool: GpuPool, split: Parallelism) -> list[tuple[int, int]]:
     for nodes in range(1, groups + 1):
         if groups % nodes:
             continue
-        held = _replicas_held(pool, split.world_size // nodes, nodes)
+        held = replicas_held(pool, split.world_size // nodes, nodes)
         if held > (found[-1][1] if found else 0):
             found.append((nodes, held))
     return found
 
 
-def _replicas_held(pool: GpuPool, gpus: int, nodes: int) -> int:
-    """How many replicas of that many different nodes, with so many GPUs on each, the pool holds at once."""
-    slots = [(count // gpus, number) for count, number in pool.nodes_by_gpu_count]
+def replicas_held(pool: GpuPool, gpus: int, nodes: int, host_bytes: int = 0) -> int:
+    """Return how many replicas the pool holds at once.
+
+    Args:
+        pool: nodes of one product.
+        gpus: that a replica takes on each of its nodes.
+        nodes: different nodes of a replica.
+        host_bytes: host memory that it takes on each; 0 does not look at host memory.
+    """
+    if host_bytes and pool.host_memory_by_node:
+        slots = [
+            (min(count // gpus, size // host_bytes) if size else count // gpus, number)
+            for count, size, number in pool.host_memory_by_node
+        ]
+    else:
+        slots = [(count // gpus, number) for count, number in pool.nodes_by_gpu_count]
     most = sum(per_node * number for per_node, number in slots) // nodes
     for replicas in range(most, 0, -1):
         if sum(min(per_node, replicas) * number for per_node, number in slots) >= replicas * nodes:

@@ -36,7 +36,11 @@ def pool(which: str, *sizes: tuple[int, int]) -> GpuPool:
     row = gpu(which)
     assert row.usable_memory_bytes is not None
     return GpuPool(
-        gpu=row, usable_memory_bytes=row.usable_memory_bytes, nodes_by_gpu_count=sizes, host_memory_bytes=HOST_BYTES
+        gpu=row,
+        usable_memory_bytes=row.usable_memory_bytes,
+        nodes_by_gpu_count=sizes,
+        host_memory_bytes=HOST_BYTES,
+        host_memory_by_node=tuple((gpus, HOST_BYTES, nodes) for gpus, nodes in sizes),
     )
 
 
@@ -138,6 +142,7 @@ def test_a_pool_carries_the_smallest_memory_of_its_nodes():
         usable_memory_bytes=usable_bytes_from_label(77000),
         nodes_by_gpu_count=((8, 3),),
         host_memory_bytes=HOST_BYTES,
+        host_memory_by_node=((8, HOST_BYTES, 3),),
     )
 
 
@@ -152,19 +157,27 @@ def test_what_was_left_out_is_said():
 
 
 @pytest.mark.parametrize(
-    ("memories", "least_bytes"),
+    ("memories", "least_bytes", "by_node"),
     [
-        pytest.param(("2000Gi", "512Gi"), 512 * 2**30, id="the node that has least"),
-        pytest.param(("2000Gi", "0"), 0, id="a node that does not tell"),
+        pytest.param(
+            ("2000Gi", "512Gi", "512Gi"),
+            512 * 2**30,
+            ((8, 512 * 2**30, 2), (8, HOST_BYTES, 1)),
+            id="the node that has least",
+        ),
+        pytest.param(("2000Gi", "0"), 0, ((8, 0, 1), (8, HOST_BYTES, 1)), id="a node that does not tell"),
+        pytest.param(("0", "0"), 0, (), id="no node tells"),
     ],
 )
-def test_a_pool_has_the_host_memory_of_its_smallest_node(memories: tuple[str, ...], least_bytes: int):
+def test_a_pool_has_the_host_memory_of_its_nodes(
+    memories: tuple[str, ...], least_bytes: int, by_node: tuple[tuple[int, int, int], ...]
+):
     nodes = [
         gpu_node(f"h100-{index}", allocatable={"nvidia.com/gpu": "8", "memory": memory})
         for index, memory in enumerate(memories)
     ]
     (found,) = supply(inventory_of(nodes)).pools
-    assert found.host_memory_bytes == least_bytes
+    assert (found.host_memory_bytes, found.host_memory_by_node) == (least_bytes, by_node)
 
 
 @pytest.mark.parametrize(
