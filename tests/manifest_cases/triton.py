@@ -7,6 +7,7 @@ from typing import Any
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
 from manifest_cases.case import ManifestCase
+from manifest_cases.sharing import DISTILL, mig
 from model_factories import make_plan
 
 NAME = "deepseek-ai/deepseek-llm-67b-chat"
@@ -69,6 +70,12 @@ CASES = [
         says="Triton with vLLM, weights in an image",
         spec=of_vllm(storage=IMAGE),
         plan=make_plan(),
+    ),
+    ManifestCase(
+        name="triton-vllm-mig",
+        says="Triton with vLLM on a MIG slice",
+        spec={**of_vllm(), "model": {"name": DISTILL}},
+        plan=mig("h100-sxm5-80gb", "3g.40gb"),
     ),
     ManifestCase(
         name="triton-tensorrt-llm-claim",

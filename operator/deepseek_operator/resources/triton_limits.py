@@ -28,11 +28,19 @@ def triton_refusal(plan: Plan, deployment: DeepSeekDeployment) -> str:
     if plan.nodes_per_replica > 1:
         return "Triton serves a replica on one node; use spec.engine.type VLLM for a plan that spans several"
     refusals = [*_of_the_server(deployment), *_of_the_image(plan, spec, triton)]
+    # Triton keeps GPU memory of its own (a CUDA context, a pool), which no plan counts: here it would be a neighbour's.
+    shared = plan.share is not None and not plan.share.isolates_memory
+    refusals.append(
+        (shared, f"Triton needs GPU memory beside the plan and {plan.share} does not isolate it; {_ISOLATE}")
+    )
     if triton.backend is TritonBackend.TENSORRT_LLM:
         refusals += _of_an_engine(plan, spec, triton)
     else:
         refusals.append((plan.parallelism.data > 1, _one_engine(plan)))
     return next((sentence for refused, sentence in refusals if refused), "")
+
+
+_ISOLATE = "set spec.sharing to Auto, or leave spec.engine.type out"
 
 
 def _one_engine(plan: Plan) -> str:

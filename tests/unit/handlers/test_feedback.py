@@ -189,6 +189,18 @@ def test_an_engine_that_serves_https_is_not_asked_and_the_condition_says_why():
     assert found[:2] == (None, "EngineServesTls")
 
 
+def test_triton_is_not_asked_and_the_condition_says_why():
+    triton = replace(RUNNING, deployment=make_deployment(engine={"type": "Triton", "image": "r/t:1"}))
+    assert reporter(triton, "") is None
+    found = accurate(triton)
+    assert found is not None
+    assert found == (
+        None,
+        "EngineTellsNoCache",
+        "Triton does not tell the size of the engine's KV cache, so the plan is not compared with it",
+    )
+
+
 def asked(
     *answers: str | EngineMetricsError, enabled: bool = True, tries: int = 3
 ) -> tuple[KvCacheReport | None, list[str], dict[str, float]]:

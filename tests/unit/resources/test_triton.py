@@ -17,6 +17,7 @@ from deepseek_operator.catalog.engines import engine_flags
 from deepseek_operator.catalog.triton_releases import triton_releases
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.engine_arguments import engine_arguments
 from deepseek_operator.resources.engine_pod import build_pod_template
@@ -25,6 +26,7 @@ from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.resources.triton_limits import triton_refusal
 from deepseek_operator.resources.triton_repository import kv_cache_fraction
 from manifest_cases import triton as cases
+from manifest_cases.case import ManifestCase, all_cases
 from model_factories import make_deployment, make_plan
 
 VLLM, ENGINE = cases.of_vllm(), cases.of_an_engine(cases.CLAIM, 4)
@@ -103,11 +105,31 @@ def test_cache_share_never_exceeds_the_planned_bytes() -> None:
     assert 0.98 * memory.kv_cache_bytes < float(kv_cache_fraction(memory)) * left <= memory.kv_cache_bytes
 
 
-def test_engine_fields_cover_every_planned_flag_but_the_servers_own() -> None:
-    vllm = build_pod_template(make_deployment(), make_plan(), "1f3a5c7e")["spec"]["containers"][0]["args"]
-    flags = {word.partition("=")[0] for word in vllm[1:]}
-    left_out = {flag for flag in flags if flag.removeprefix("--").replace("-", "_") not in FIELDS}
-    assert left_out == {"--port"}
+SERVERS_OWN = {
+    "--chat-template",
+    "--enable-auto-tool-choice",
+    "--lora-modules",
+    "--port",
+    "--served-model-name",
+    "--shutdown-timeout",
+    "--ssl-certfile",
+    "--ssl-keyfile",
+    "--tool-call-parser",
+}
+"""What vLLM's HTTP server decides, and Triton in its place."""
+
+ON_VLLM = [case for case in all_cases() if case not in cases.CASES and case.plan.nodes_per_replica == 1]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.says) for case in ON_VLLM])
+def test_everything_that_vllm_is_told_reaches_the_engine_inside_triton(case: ManifestCase) -> None:
+    """Whatever the command line says for any golden case, ``model.json`` says as well."""
+    words = template_of(dict(case.spec), case.plan)["spec"]["containers"][0]["args"]
+    told = {flag.partition("=")[0].split(".")[0] for flag in words if flag.startswith("--")}
+    fields = engine_arguments(words, FLAGS, FIELDS)
+    expected = {FLAGS[flag].names[0].removeprefix("--").replace("-", "_") for flag in told - SERVERS_OWN}
+    assert set(fields) - {"model"} == expected
+    json.dumps(fields)
 
 
 def test_extra_arguments_reach_the_engine() -> None:
@@ -180,6 +202,12 @@ def test_arguments_that_the_engine_cannot_read_are_refused(extra: list[str], sen
             {"parallelism": Parallelism(tensor=1, data=4)},
             "runs one engine and the plan is TP1 DP4; set spec.parallelism.data to 1",
             id="data parallel",
+        ),
+        pytest.param(
+            VLLM,
+            {"share": GpuShare(mechanism=ShareMechanism.MPS, resource="r", slices_per_gpu=4, memory_bytes=20 * 2**30)},
+            "Triton needs GPU memory beside the plan and MPS 1/4 does not isolate it",
+            id="a share that is not isolated",
         ),
         pytest.param(
             {**VLLM, "fallbacks": [{"model": "deepseek-ai/deepseek-llm-7b-chat"}]}, {}, "spec.fallbacks", id="fallbacks"
