@@ -97,6 +97,7 @@ RESOURCES: Mapping[str, Resource] = {
     "DeepSeekDeployment": Resource("deepseek-operator.io/v1alpha1", "deepseekdeployments"),
     "Deployment": Resource("apps/v1", "deployments"),
     "Job": Resource("batch/v1", "jobs"),
+    "LeaderWorkerSet": Resource("leaderworkerset.x-k8s.io/v1", "leaderworkersets"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Node": Resource("v1", "nodes", namespaced=False),
@@ -106,6 +107,7 @@ RESOURCES: Mapping[str, Resource] = {
     "PriorityClass": Resource("scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
     "ResourceQuota": Resource("v1", "resourcequotas"),
     "Service": Resource("v1", "services"),
+    "StatefulSet": Resource("apps/v1", "statefulsets"),
 }
 """Every kind that this product touches."""
 

@@ -59,11 +59,12 @@ def test_kubectl_get_shows_model_gpus_split_readiness_and_reason(operator: Opera
     assert "1/1" in row
 
 
-def test_r1_is_planned_over_two_nodes_and_its_pods_are_refused_in_words(
+def test_r1_is_planned_over_two_nodes_and_runs_there_as_one_group(
     operator: OperatorProcess, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     r1 = sample("deepseek-r1")
     r1["spec"]["apply"] = "Auto"
+    del r1["spec"]["model"]["cache"]  # nobody makes volumes here
     kubectl.apply(r1)
     planned = wait_condition(kubectl, "deepseek-r1", "Planned", "True", "Planned")
 
@@ -72,8 +73,11 @@ def test_r1_is_planned_over_two_nodes_and_its_pods_are_refused_in_words(
     assert plan["parallelism"] == {"tensor": 8, "pipeline": 2, "data": 1, "expert": False}
     assert "16 x h100-sxm5-80gb over 2 nodes" in planned["message"]
     assert plan == planned_by_command(kubectl, r1, tmp_path)["plan"]
-    assert condition(kubectl, "deepseek-r1", "WorkloadReady")["reason"] == "NotSupported"
-    assert kubectl("get", "deployments", "-o", "json")["items"] == []
+    wait_ready(kubectl, "deepseek-r1")
+    pods = kubectl("get", "pods", "-o", "json")["items"]
+    assert [pod["metadata"]["labels"]["deepseek-operator.io/role"] for pod in pods] == ["leader", "worker"]
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+    assert status(kubectl, "deepseek-r1")["summary"]["ready"] == "1/1"
 
 
 def test_what_no_node_can_hold_is_refused_with_the_limit_and_the_nearest(

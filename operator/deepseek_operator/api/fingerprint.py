@@ -73,6 +73,7 @@ def plan_hash(plan: Plan) -> str:
             "engineRelease": plan.engine_release,
             **share,
             **({} if plan.features == NO_FEATURES else {"features": feature_words(plan.features)}),
+            **({} if plan.rdma is None else {"rdma": asdict(plan.rdma)}),
         }
     )[:HASH_CHARACTERS]
 

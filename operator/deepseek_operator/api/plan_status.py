@@ -31,7 +31,7 @@ from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.planner.engine_features import NO_FEATURES
-from deepseek_operator.planner.result import Alternative, Compromise, Infeasible, NearestPlan, Plan
+from deepseek_operator.planner.result import Alternative, Compromise, Infeasible, NearestPlan, Plan, Rdma
 
 JsonObject = dict[str, Any]
 
@@ -68,6 +68,7 @@ def plan_status(plan: Plan) -> JsonObject:
         **({} if plan.features == NO_FEATURES else {"features": feature_words(plan.features)}),
         **({} if plan.compromise is None else {"compromise": _compromise(plan.compromise)}),
         **({} if plan.share is None else {"share": share_status(plan.share)}),
+        **({} if plan.rdma is None else {"rdma": str(plan.rdma)}),
     }
 
 
@@ -135,6 +136,7 @@ def _plan(read: PlanStatus) -> Plan:
         compromise=None if read.compromise is None else _compromise_read(read.compromise),
         share=None if read.share is None else share_read(read.share, read.memory_per_gpu.total_bytes),
         features=features_read(read.features),
+        rdma=Rdma.read(read.rdma) if read.rdma else None,
     )
 
 

@@ -160,6 +160,7 @@ class PlanStatus(StatusModel):
         default=None, description="What it gives up; absent for a plan of what was asked."
     )
     share: GpuShareStatus | None = Field(default=None, description="Part of a GPU; absent for whole GPUs.")
+    rdma: Name = Field(default="", description="Units that a pod asks for to reach the other nodes by RDMA.")
 
 
 class NearestPlanStatus(StatusModel):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from deepseek_operator.capacity.inventory import NodeInventory
 from deepseek_operator.capacity.node_price import PRICE_LABEL
@@ -15,6 +16,12 @@ from deepseek_operator.planner.gpu_share import GpuShare, shared_gpu
 from deepseek_operator.planner.measurement import Measurement
 from deepseek_operator.planner.price import priced, spot_priced
 from deepseek_operator.planner.request import GpuPool
+
+RDMA_NETWORK_LABEL = "deepseek-operator.io/rdma-network"
+"""Node label with the secondary network (NetworkAttachmentDefinition) that pods of a group join."""
+
+RDMA_IPC_LOCK_LABEL = "deepseek-operator.io/rdma-ipc-lock"
+"""Node label by which the owner of the nodes lets pods of a group have the capability IPC_LOCK: ``true``."""
 
 PoolKey = tuple[str, GpuShare | None]
 """Catalogue id, and the kind of share without its size; None for whole GPUs."""
@@ -36,12 +43,11 @@ class PoolSoFar:
     share: GpuShare | None
     sizes: Counter[int] = field(default_factory=Counter)
     hosts: Counter[tuple[int, int]] = field(default_factory=Counter)
-    rdma: list[tuple[str | None, int]] = field(default_factory=list)
+    members: list[NodeInventory] = field(default_factory=list)
 
     def pool(self, measurements: Iterable[Measurement]) -> GpuPool:
         """Return the pool of all nodes that were added; a part of a GPU takes no measurement of whole ones."""
         is_part = self.share is not None and self.share.is_part
-        resource, devices = common_rdma(self.rdma)
         hosts = tuple(sorted((count, size, nodes) for (count, size), nodes in self.hosts.items()))
         share = None if self.share is None else replace(self.share, memory_bytes=self.memory_bytes)
         return GpuPool(
@@ -52,8 +58,7 @@ class PoolSoFar:
             host_memory_bytes=self.host_bytes,
             host_memory_by_node=hosts if any(size for _, size, _ in hosts) else (),
             share=share,
-            rdma_resource=resource,
-            rdma_devices=devices,
+            **common_rdma(self.members),
         )
 
 
@@ -82,7 +87,7 @@ class Pools:
         found.memory_bytes, found.host_bytes = min(found.memory_bytes, memory_bytes), min(found.host_bytes, host)
         found.sizes[count] += 1
         found.hosts[count, host] += 1
-        found.rdma.append((node.rdma_resource, node.rdma_devices))
+        found.members.append(node)
 
     def made(self, measurements: Sequence[Measurement]) -> tuple[GpuPool, ...]:
         """Return all pools, by product; whole GPUs first, then the largest shares."""
@@ -90,17 +95,24 @@ class Pools:
         return tuple(sorted(pools, key=_order))
 
 
-def common_rdma(nodes: Sequence[tuple[str | None, int]]) -> tuple[str | None, int]:
-    """Return the RDMA resource that every node offers and the fewest units of it; ``(None, 0)`` where one has another.
+def common_rdma(nodes: Sequence[NodeInventory]) -> dict[str, Any]:
+    """Return the ``rdma_*`` fields of a pool: what every node offers alike; empty where one has another network.
 
     Pods of a group may land on any of the nodes, and traffic between two nodes takes the way that both have.
 
-    >>> common_rdma([("rdma/hca", 63), ("rdma/hca", 32)]), common_rdma([("rdma/hca", 63), (None, 0)])
-    (('rdma/hca', 32), (None, 0))
+    Args:
+        nodes: of one product, 1 or more.
     """
-    resources = {resource for resource, _ in nodes}
-    resource = resources.pop() if len(resources) == 1 else None
-    return (None, 0) if resource is None else (resource, min(units for _, units in nodes))
+    ways = {(node.rdma_resource, node.labels.get(RDMA_NETWORK_LABEL, "")) for node in nodes}
+    resource, network = next(iter(ways))
+    if len(ways) > 1 or resource is None:
+        return {}
+    return {
+        "rdma_resource": resource,
+        "rdma_devices": min(node.rdma_devices for node in nodes),
+        "rdma_network": network,
+        "rdma_ipc_lock": all(node.labels.get(RDMA_IPC_LOCK_LABEL) == "true" for node in nodes),
+    }
 
 
 def priced_at(node: NodeInventory, gpu: Gpu) -> Gpu:

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
+from deepseek_operator.cli.files import (
+    ClusterFile,
+    DeploymentFile,
+    Kubeconfig,
+    read_deployments,
+    read_features,
+    read_inventory,
+)
 from deepseek_operator.cli.output import EXIT_NO, OutputFormat, write
 from deepseek_operator.cli.plan import answer
 
 if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.planner.result import Plan
+    from deepseek_operator.resources.features import ClusterFeatures
 
 
 def render(
@@ -29,11 +37,12 @@ def render(
 
     if output is OutputFormat.TABLE:
         raise typer.BadParameter("manifests have no table form; use -o yaml or -o json")
-    inventory = None
+    inventory, features = None, None
     manifests: list[dict[str, Any]] = []
     refused = False
     for deployment in read_deployments(filename):
         inventory = inventory or read_inventory(cluster, kubeconfig)
+        features = features or read_features(cluster, kubeconfig)
         found = answer(deployment, inventory)
         if isinstance(found, Infeasible):
             typer.echo(f"{deployment.metadata.name}: {found.message}", err=True)
@@ -41,16 +50,16 @@ def render(
             continue
         if found.compromise is not None:
             typer.echo(f"{deployment.metadata.name}: not what was asked: {found.reasons[0]}", err=True)
-        if why_not := is_runnable(found, deployment):
+        if why_not := is_runnable(found, deployment, features):
             typer.echo(f"{deployment.metadata.name}: no pods are rendered: {why_not}", err=True)
             refused = True
-        manifests += manifests_of(deployment, found)
+        manifests += manifests_of(deployment, found, features)
     _print(manifests, output)
     if refused:
         raise typer.Exit(EXIT_NO)
 
 
-def manifests_of(deployment: DeepSeekDeployment, plan: Plan) -> list[dict[str, Any]]:
+def manifests_of(deployment: DeepSeekDeployment, plan: Plan, features: ClusterFeatures) -> list[dict[str, Any]]:
     """Return what the operator would apply for a new object with this plan, without owner references."""
     from deepseek_operator.api.fingerprint import plan_hash
     from deepseek_operator.resources.desired import desired
@@ -65,7 +74,7 @@ def manifests_of(deployment: DeepSeekDeployment, plan: Plan) -> list[dict[str, A
         spec_replicas=deployment.spec.replicas,
         running=0,
     )
-    return desired(deployment, plan, uid="", replicas=decision.replicas, plan_hash=plan_hash(plan))
+    return desired(deployment, plan, uid="", replicas=decision.replicas, plan_hash=plan_hash(plan), features=features)
 
 
 def _print(manifests: list[dict[str, Any]], output: OutputFormat) -> None:

@@ -14,8 +14,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from deepseek_operator.cluster import UNFINISHED_PODS, Cluster
-from deepseek_operator.errors import ClusterError, ExpiredError
-from deepseek_operator.handlers.observed import identity
+from deepseek_operator.errors import ClusterError, ExpiredError, NotFoundError
+from deepseek_operator.handlers.discovery import DISCOVERY_SECONDS
+from deepseek_operator.handlers.observed import WORKLOADS, identity
 from deepseek_operator.handlers.operator import Operator
 from deepseek_operator.resources.names import FIELD_MANAGER, LABEL_MANAGED_BY
 
@@ -30,17 +31,24 @@ OUR_CHILDREN = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
 
 @dataclass(frozen=True, kw_only=True)
 class Followed:
-    """A kind of object to follow, with the server-side filters that keep others off the wire."""
+    """A kind of object to follow, with the server-side filters that keep others off the wire.
+
+    One that is ``optional`` may be of a definition that is not installed, and is looked for again now and then.
+    """
 
     kind: str
     label_selector: str = ""
     field_selector: str = ""
+    optional: bool = False
 
+
+OPTIONAL = frozenset({"LeaderWorkerSet"})
+"""Kinds of other projects, whose definition may be missing."""
 
 NODES = Followed(kind="Node")
 PODS = Followed(kind="Pod", field_selector=UNFINISHED_PODS)
 CHILDREN = tuple(
-    Followed(kind=kind, label_selector=OUR_CHILDREN)
+    Followed(kind=kind, label_selector=OUR_CHILDREN, optional=kind in OPTIONAL)
     for kind in (
         "ConfigMap",
         "PersistentVolumeClaim",
@@ -48,7 +56,7 @@ CHILDREN = tuple(
         "PodDisruptionBudget",
         "NetworkPolicy",
         "Job",
-        "Deployment",
+        *sorted(WORKLOADS),
     )
 )
 """Kinds that the builders make."""
@@ -93,11 +101,22 @@ class Followers:
             except ExpiredError:
                 version = ""
             except ClusterError as error:
+                if what.optional and isinstance(error, NotFoundError):
+                    version = ""
+                    await self._not_installed(what, namespace, listed)
+                    continue
                 if str(error) != told:
                     log.warning("following %s: %s", what.kind, error)
                     told = str(error)
                 version = ""
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _not_installed(self, what: Followed, namespace: str | None, listed: asyncio.Event) -> None:
+        """Take in that there is nothing of a kind without definition, and wait until it may have been installed."""
+        for each in sorted(self._operator.known(what.kind, namespace)):
+            self._operator.gone(each)
+        listed.set()
+        await asyncio.sleep(DISCOVERY_SECONDS)
 
     async def _list(self, what: Followed, namespace: str | None) -> str:
         """Tell the operator what exists, and what it knew of and does not exist any more; return the version."""

@@ -219,6 +219,8 @@ def summary(plan: Plan) -> str:
     each = f"{plan.gpus_per_replica} x {plan.gpu_name}{nodes}, {plan.parallelism}, {plan.quantization}"
     if plan.compromise is not None and plan.compromise.kind is CompromiseKind.FALLBACK:
         each = f"{shortened(plan.model_name)} on {each}"
+    if plan.rdma is not None:
+        each += f", RDMA by {plan.rdma}"
     return each if plan.replicas == 1 else f"{plan.replicas} replicas of {each}"
 
 

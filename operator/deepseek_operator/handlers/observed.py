@@ -26,10 +26,13 @@ from deepseek_operator.resources.rolling_update import RollingUpdate
 
 JsonObject = Mapping[str, Any]
 
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
+"""Kinds whose replicas and status are kept."""
+
 ENGINE_COMPONENT = "engine"
 """``app.kubernetes.io/component`` of pods that serve."""
 
-WITH_STATUS = frozenset({"Deployment", "Job"})
+WITH_STATUS = WORKLOADS | {"Job"}
 """Kinds of children whose status is looked at."""
 
 
@@ -94,6 +97,11 @@ class PodState:
         image: of the engine's container.
         owner: name of the ReplicaSet that controls it; empty for any other pod.
         component: ``engine`` for what serves, ``download`` for what fills the cache.
+        group: number of the group of pods over several nodes that it is part of; None for any other pod.
+        restarts: of all its containers.
+        created: when it was made, RFC 3339.
+        ready_since: since when it is ready, RFC 3339; empty while it is not.
+        template_hash: what it was made from; empty where its workload tells itself.
     """
 
     name: str
@@ -109,6 +117,11 @@ class PodState:
     image: str = ""
     owner: str = ""
     component: str = ENGINE_COMPONENT
+    group: int | None = None
+    restarts: int = 0
+    created: str = ""
+    ready_since: str = ""
+    template_hash: str = ""
 
     @property
     def is_stuck(self) -> bool:
@@ -245,7 +258,7 @@ def child_of(body: JsonObject) -> Child | None:
                 version=version(body),
                 ownership=_ownership(metadata.get("managedFields") or ()),
                 generation=int(metadata.get("generation") or 0),
-                replicas=int((body.get("spec") or {}).get("replicas") or 0) if body["kind"] == "Deployment" else 0,
+                replicas=int((body.get("spec") or {}).get("replicas") or 0) if body["kind"] in WORKLOADS else 0,
                 template_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_TEMPLATE_HASH, "")),
                 status=body.get("status") or {} if body["kind"] in WITH_STATUS else {},
                 data=body.get("data") or {} if _component(metadata) == PLAN_SUFFIX else {},
@@ -267,17 +280,27 @@ def pod_state(body: JsonObject) -> PodState:
     """Return the projection of a pod of ours."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     reason, message = waiting_of(spec, status)
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    waiting: JsonObject = next(
+        (each["state"]["waiting"] for each in containers if (each.get("state") or {}).get("waiting")), {}
+    )
+    unschedulable = _condition(status, "PodScheduled")
+    if not waiting and unschedulable.get("status") == "False":
+        waiting = unschedulable
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    ready, annotations = _condition(status, "Ready"), metadata.get("annotations") or {}
+    is_ready = ready.get("status") == "True"
     return PodState(
         name=metadata["name"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "",
-        ready=_condition(status, "Ready").get("status") == "True",
+        ready=is_ready,
         deleting=bool(metadata.get("deletionTimestamp")),
         waiting_reason=reason,
         waiting_message=message,
         uid=str(metadata.get("uid") or ""),
         address=str(status.get("podIP") or ""),
-        plan_hash=str((metadata.get("annotations") or {}).get(ANNOTATION_PLAN_HASH) or ""),
+        plan_hash=str(annotations.get(ANNOTATION_PLAN_HASH) or ""),
         image=next((str(each.get("image") or "") for each in spec.get("containers") or ()), ""),
         owner=next(
             (
@@ -288,11 +311,28 @@ def pod_state(body: JsonObject) -> PodState:
             "",
         ),
         component=_component(metadata) or ENGINE_COMPONENT,
+        group=_group(metadata.get("labels") or {}),
+        restarts=sum(int(each.get("restartCount") or 0) for each in containers),
+        created=str(metadata.get("creationTimestamp") or ""),
+        ready_since=str(ready.get("lastTransitionTime") or "") if is_ready else "",
+        template_hash=str(annotations.get(ANNOTATION_TEMPLATE_HASH) or ""),
     )
 
 
 def _component(metadata: JsonObject) -> str:
     return str((metadata.get("labels") or {}).get(LABEL_COMPONENT) or "")
+
+
+GROUP_INDEX_LABELS = ("leaderworkerset.sigs.k8s.io/group-index", "apps.kubernetes.io/pod-index")
+"""Labels that tell which group a pod is of: LeaderWorkerSet's, and that of the StatefulSets of one node each.
+
+Source: kubernetes-sigs/lws v0.9.0 ``GroupIndexLabelKey``; Kubernetes, "StatefulSets", pod index label.
+"""
+
+
+def _group(labels: JsonObject) -> int | None:
+    index = next((str(labels[label]) for label in GROUP_INDEX_LABELS if label in labels), "")
+    return int(index) if index.isdecimal() else None
 
 
 def _condition(status: JsonObject, kind: str) -> JsonObject:

@@ -15,6 +15,7 @@ from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
+from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.loops import Left, Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
@@ -46,8 +47,17 @@ class Operator:
         self._reports = EngineReports(self._wake, metrics, enabled=settings.read_engine_metrics)
         planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
+        self.discovery = Discovery(cluster, self._features_changed)
         self._reconciler = Reconciler(
-            cluster, self._observed, self._nodes, planning, self._reports, preparation, metrics
+            cluster,
+            self._observed,
+            self._nodes,
+            planning,
+            self._reports,
+            preparation,
+            metrics,
+            self.discovery,
+            Groups(cluster, self._wake),
         )
         self._loops = Loops(
             self._reconcile,
@@ -55,7 +65,6 @@ class Operator:
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
-        self.discovery = Discovery(cluster, self._features_changed)
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
 

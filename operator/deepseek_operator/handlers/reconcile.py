@@ -22,21 +22,26 @@ from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.handlers.apply import Applier
+from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.feedback import feedback_of, with_report
+from deepseek_operator.handlers.group_state import admitted_groups, placed_replicas
+from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.loops import Left, Turn
-from deepseek_operator.handlers.observed import Child, Observed
+from deepseek_operator.handlers.observed import Child, Observed, PodState
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
+from deepseek_operator.handlers.workloads import find_workload
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
 from deepseek_operator.resources.desired import before_workload, desired
+from deepseek_operator.resources.gang import is_made_whole
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
@@ -72,6 +77,8 @@ class Reconciler:
         reports: asks the engines.
         preparation: looks at what must be there before pods.
         metrics: where to count.
+        discovery: knows which APIs the cluster serves.
+        groups: looks after pods over several nodes.
     """
 
     def __init__(
@@ -83,6 +90,8 @@ class Reconciler:
         reports: EngineReports,
         preparation: Preparation,
         metrics: Metrics,
+        discovery: Discovery,
+        groups: Groups,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
@@ -91,6 +100,8 @@ class Reconciler:
         self._reports = reports
         self._preparation = preparation
         self._metrics = metrics
+        self._discovery = discovery
+        self._groups = groups
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None]] = {}
@@ -108,6 +119,7 @@ class Reconciler:
         self._waiting.discard(uid)
         self._reports.forget(uid)
         self._preparation.forget(uid)
+        self._groups.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -137,6 +149,7 @@ class Reconciler:
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
             try:
                 situation = await self._act(body, situation, turn)
+                await self._groups.tend(uid, self._workload(body), self._pods(body), situation)
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
@@ -174,7 +187,7 @@ class Reconciler:
         plan = acceptance.accepted.plan
         return replace(
             situation,
-            unsupported=is_runnable(plan, deployment),
+            unsupported=is_runnable(plan, deployment, self._discovery.features),
             decision=self._replicas(body, deployment, acceptance),
         )
 
@@ -228,7 +241,8 @@ class Reconciler:
         workload, record = self._workload(body), self._plan_record(body)
         if situation.unsupported and workload is not None:
             return situation  # what runs stays as it is
-        inputs = (situation.generation, acceptance.accepted, decision.replicas)
+        replicas = self._admitted(body, deployment, plan, decision.replicas)
+        inputs = (situation.generation, acceptance.accepted, replicas)
         status = body.get("status") or {}
         rests = workload is None or is_at_rest(workload, situation, status)
         if self._made.get(uid) == inputs and self._applier.is_settled(uid) and rests:
@@ -238,11 +252,12 @@ class Reconciler:
                 deployment,
                 plan,
                 uid=uid,
-                replicas=decision.replicas,
+                replicas=replicas,
                 plan_hash=plan_hash(plan),
                 fingerprint=acceptance.accepted.fingerprint,
                 kept=record.data if record else None,
                 workload_template_hash=workload.template_hash if workload else "",
+                features=self._discovery.features,
             )
         except InvalidSpecError as error:
             return replace(situation, invalid=str(error))
@@ -271,11 +286,20 @@ class Reconciler:
             metadata = deployment.metadata
             await self._cluster.scale(KIND, metadata.namespace, metadata.name, decision.replicas)
 
+    def _admitted(self, body: JsonObject, deployment: DeepSeekDeployment, plan: Plan, wanted: int | None) -> int | None:
+        """Return the replicas to make; groups that nobody places as a whole are made only where the whole fits."""
+        if wanted is None or not is_made_whole(deployment, plan, self._discovery.features):
+            return wanted
+        room = room_for(deployment, plan, self._nodes.inventory(), wanted)
+        return admitted_groups(wanted, room.count, self._pods(body), plan.nodes_per_replica)
+
+    def _pods(self, body: JsonObject) -> tuple[PodState, ...]:
+        return tuple(self._observed.pods(body["metadata"]["namespace"], body["metadata"]["name"]))
+
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what runs."""
-        metadata = body["metadata"]
         child = self._workload(body)
-        pods = tuple(self._observed.pods(metadata["namespace"], metadata["name"]))
+        pods = self._pods(body)
         workload = Workload(generation=child.generation, status=child.status) if child else None
         return replace(situation, workload=workload, pods=pods)
 
@@ -295,11 +319,10 @@ class Reconciler:
 
     def _fits(self, situation: Situation) -> FitsNow | None:
         """Return whether the replicas that no node has yet have room; None when there are none."""
-        placed = sum(1 for pod in situation.pods if pod.node and not pod.deleting)
-        if situation.decision is None or placed >= situation.wanted_replicas:
-            return None
         deployment, acceptance = situation.deployment, situation.acceptance
-        if deployment is None or acceptance is None or acceptance.accepted is None:
+        if situation.decision is None or deployment is None or acceptance is None or acceptance.accepted is None:
+            return None
+        if placed_replicas(situation.pods, acceptance.accepted.plan.nodes_per_replica) >= situation.wanted_replicas:
             return None
         return room_for(deployment, acceptance.accepted.plan, self._nodes.inventory(), situation.wanted_replicas)
 
@@ -344,8 +367,7 @@ class Reconciler:
         return self._observed.children(body["metadata"]["uid"]).get(("ConfigMap", name))
 
     def _workload(self, body: JsonObject) -> Child | None:
-        name = object_name(body["metadata"]["name"])
-        return self._observed.children(body["metadata"]["uid"]).get(("Deployment", name))
+        return find_workload(self._observed.children(body["metadata"]["uid"]), body["metadata"]["name"])
 
     def _supply(self, deployment: DeepSeekDeployment) -> Supply:
         """Return the supply of a deployment; all that choose nodes alike share it while the inventory is the same."""

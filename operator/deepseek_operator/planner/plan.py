@@ -13,6 +13,7 @@ from deepseek_operator.planner.explain import MOST_REASONS, reasons
 from deepseek_operator.planner.feasibility import Choice, with_batch_limit
 from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
 from deepseek_operator.planner.offload_answer import host_memory_sentences
+from deepseek_operator.planner.rdma import rdma_of
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason, Plan
 
@@ -152,6 +153,7 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         alternatives=alternatives(
             others, joins, with_a_checkpoint(request, supply, best), cheaper_below(request, supply, best)
         ),
+        rdma=rdma_of(candidate.pool, gpus=candidate.split.world_size, nodes=candidate.nodes),
     )
 
 

@@ -127,6 +127,8 @@ class GpuPool:
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None unless every node offers the same.
         rdma_devices: units of it on the node that has fewest.
         share: how a pod gets its GPU where that is no plain request for whole GPUs.
+        rdma_network: network that pods join for it, as the owner of the nodes names it; empty for none.
+        rdma_ipc_lock: whether the owner of the nodes lets such pods lock memory without limit.
     """
 
     gpu: Gpu
@@ -137,6 +139,8 @@ class GpuPool:
     host_memory_by_node: tuple[tuple[int, int, int], ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
+    rdma_network: str = ""
+    rdma_ipc_lock: bool = False
     share: GpuShare | None = None
 
     @property

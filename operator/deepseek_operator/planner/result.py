@@ -105,6 +105,50 @@ class Alternative:
     detail: str
 
 
+_WITH_IPC_LOCK = " with IPC_LOCK"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rdma:
+    """The network of a replica that spans nodes.
+
+    Args:
+        resource: extended resource that each of its pods asks for.
+        devices: units of it, 1 or more.
+        network: secondary network that pods join; empty for none.
+        ipc_lock: whether pods get the capability to lock memory without limit.
+    """
+
+    resource: str
+    devices: int
+    network: str = ""
+    ipc_lock: bool = False
+
+    def __str__(self) -> str:
+        """Return it as status shows it.
+
+        >>> str(Rdma(resource="nvidia.com/hostdev", devices=8, network="hostdev-net", ipc_lock=True))
+        '8 nvidia.com/hostdev on hostdev-net with IPC_LOCK'
+        """
+        network = f" on {self.network}" if self.network else ""
+        return f"{self.devices} {self.resource}{network}{_WITH_IPC_LOCK if self.ipc_lock else ''}"
+
+    @classmethod
+    def read(cls, text: str) -> Rdma:
+        """Return what ``str`` wrote.
+
+        Raises:
+            ValueError: it is something else.
+
+        >>> Rdma.read("1 rdma/hca")
+        Rdma(resource='rdma/hca', devices=1, network='', ipc_lock=False)
+        """
+        said = text.removesuffix(_WITH_IPC_LOCK)
+        units, _, network = said.partition(" on ")
+        devices, resource = units.split(" ")
+        return cls(resource=resource, devices=int(devices), network=network, ipc_lock=said != text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How to run one model.
@@ -124,6 +168,7 @@ class Plan:
         compromise: what it gives up; None for a plan of what was asked.
         share: the part of a GPU that each replica gets; None for whole GPUs by plain request.
         features: what it counts beside the model.
+        rdma: network between the nodes of a replica; None on one node, and where the nodes offer none.
     """
 
     model_name: str
@@ -148,6 +193,7 @@ class Plan:
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
     compromise: Compromise | None = None
+    rdma: Rdma | None = None
     share: GpuShare | None = None
 
     @property

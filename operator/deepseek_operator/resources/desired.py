@@ -18,7 +18,10 @@ from deepseek_operator.resources.engine_pod import (
     replica_weights_bytes,
     start_patience_seconds,
 )
+from deepseek_operator.resources.features import NO_FEATURES, ClusterFeatures
 from deepseek_operator.resources.gpu_share import pod_queue
+from deepseek_operator.resources.group_pods import build_group_templates
+from deepseek_operator.resources.group_workload import build_group_workload
 from deepseek_operator.resources.names import Manifest, Owner
 from deepseek_operator.resources.networkpolicy import build_network_policies
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
@@ -29,7 +32,7 @@ from deepseek_operator.resources.storage import build_cache_claim
 from deepseek_operator.resources.template_pin import kept_template, template_data, template_inputs
 from deepseek_operator.resources.triton import further_ports
 
-WORKLOADS = frozenset({"Deployment"})
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
 """Kinds whose objects make pods."""
 
 
@@ -43,6 +46,7 @@ def desired(
     fingerprint: str = "",
     kept: Mapping[str, str] | None = None,
     workload_template_hash: str = "",
+    features: ClusterFeatures = NO_FEATURES,
 ) -> list[Manifest]:
     """Return the manifests to apply, the workload last.
 
@@ -56,6 +60,7 @@ def desired(
         kept: ``data`` of the plan's ConfigMap as observed; with it a running model keeps its pod template when only
             the operator changed.
         workload_template_hash: annotation ``deepseek-operator.io/template-hash`` of the observed workload.
+        features: what the cluster can do beside the API that every cluster has.
 
     Returns:
         ConfigMap, cache claim if any, Service, the download of the model into its cache if any, PodDisruptionBudget
@@ -67,14 +72,16 @@ def desired(
     """
     owner = Owner(name=deployment.metadata.name, namespace=deployment.metadata.namespace, uid=uid)
     tls = deployment.spec.engine.tls_secret_ref is not None
-    runs = not is_runnable(plan, deployment)
+    runs = not is_runnable(plan, deployment, features)
     template: Manifest | None = None
     record: dict[str, str] = {}
     if runs:
         refuse_small_cache(deployment.spec, plan)
-        inputs = template_inputs(deployment, plan_hash, pod_queue(plan.share, deployment.spec.queue_name))
-        template = kept_template(kept or {}, inputs, workload_template_hash) or build_pod_template(
-            deployment, plan, plan_hash
+        named = deployment.spec.queue_name
+        queue = named if plan.nodes_per_replica > 1 else pod_queue(plan.share, named)
+        inputs = template_inputs(deployment, plan_hash, queue)
+        template = kept_template(kept or {}, inputs, workload_template_hash) or _template(
+            deployment, plan, plan_hash, features
         )
         record = template_data(template, inputs)
     manifests = [
@@ -91,17 +98,29 @@ def desired(
     if template is not None:
         manifests += build_network_policies(owner, deployment.spec, plan, template)
         if (download := model_download(owner.name, deployment.spec, plan)) is not None:
-            manifests += build_download(owner, download, template)
-        manifests += [
-            build_pod_disruption_budget(owner, replicas=replicas),
-            _workload(owner, deployment, plan, replicas, template),
-        ]
+            pod = template["leader"] if plan.nodes_per_replica > 1 else template
+            manifests += build_download(owner, download, pod)
+        manifests += (
+            build_group_workload(owner, deployment, template, replicas)
+            if plan.nodes_per_replica > 1
+            else [
+                build_pod_disruption_budget(owner, replicas=replicas),
+                _workload(owner, deployment, plan, replicas, template),
+            ]
+        )
     return [manifest for manifest in manifests if manifest is not None]
 
 
 def before_workload(manifests: Sequence[Manifest]) -> list[Manifest]:
     """Return the manifests that make no pods, in order."""
     return [manifest for manifest in manifests if manifest["kind"] not in WORKLOADS]
+
+
+def _template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: str, features: ClusterFeatures) -> Manifest:
+    template = build_pod_template(deployment, plan, plan_hash)
+    if plan.nodes_per_replica == 1:
+        return template
+    return build_group_templates(template, deployment, plan, features)
 
 
 def _workload(

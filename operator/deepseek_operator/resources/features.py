@@ -43,6 +43,9 @@ class ClusterFeatures:
         return sorted(each.name for each in fields(self) if getattr(self, each.name))
 
 
+NO_FEATURES = ClusterFeatures()
+"""A cluster with nothing beside the API that every cluster has."""
+
 SERVED_AS: dict[str, tuple[str, ...]] = {
     "leader_worker_set": ("leaderworkerset.x-k8s.io/v1",),
     "kueue": ("kueue.x-k8s.io/v1beta1", "kueue.x-k8s.io/v1beta2"),

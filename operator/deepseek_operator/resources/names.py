@@ -53,6 +53,18 @@ MAX_LABEL_CHARACTERS = 63
 """Longest DNS label and label value. Source: RFC 1123 section 2.1, Kubernetes "Object Names and IDs"."""
 
 
+GROUP_SUFFIX = "nodes"
+
+REVISION_CHARACTERS = 11
+"""Hyphen and hash in ``controller-revision-hash``. Source: Kubernetes ``pkg/controller/history`` (10 digits)."""
+
+NUMBER_CHARACTERS = 6
+"""Hyphen and number at the end of the name of a group or a node's StatefulSet, up to 99,999."""
+
+LABEL_NODE_RANK = f"{GROUP}/node-rank"
+"""Which node of its group a pod is, 0 on leaders, where each node has a StatefulSet of its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Owner:
     """The DeepSeekDeployment that a child belongs to.
@@ -73,7 +85,7 @@ _DNS_LABEL = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _HASHED = re.compile(r".*-h[0-9a-f]{10}")
 
 
-def object_name(owner: str, suffix: str = "") -> str:
+def object_name(owner: str, suffix: str = "", longest: int = MAX_LABEL_CHARACTERS) -> str:
     """Return the name of a child: the owner's own name wherever Kubernetes allows it.
 
     A Service name is a DNS label of at most 63 characters that begins with a letter, while a custom
@@ -84,6 +96,7 @@ def object_name(owner: str, suffix: str = "") -> str:
     Args:
         owner: ``metadata.name`` of the DeepSeekDeployment, a DNS subdomain of 1-253 characters.
         suffix: what tells two children of one kind apart, at most 20 characters of a DNS label.
+        longest: characters that the name may have, 40 to 63.
 
     >>> object_name("deepseek-67b"), object_name("deepseek-67b", "plan")
     ('deepseek-67b', 'deepseek-67b-plan')
@@ -93,13 +106,25 @@ def object_name(owner: str, suffix: str = "") -> str:
     63
     """
     tail = f"-{suffix}" if suffix else ""
-    room = MAX_LABEL_CHARACTERS - len(tail)
+    room = longest - len(tail)
     if len(owner) <= room and _DNS_LABEL.fullmatch(owner) and not _HASHED.fullmatch(owner):
         return owner + tail
     mark = "-h" + hashlib.sha256(owner.encode()).hexdigest()[:10]
     stem = re.sub(r"[^a-z0-9-]", "-", owner.lower())
     stem = stem if stem[:1].isalpha() else f"m-{stem}"
     return stem[: room - len(mark)].rstrip("-") + mark + tail
+
+
+def group_name(owner: str) -> str:
+    """Return the name of what makes pods over several nodes, and of the headless Service that gives them host names.
+
+    Kubernetes writes the name of a StatefulSet with eleven more characters into a label, and the names of a group's
+    StatefulSets end in a number besides.
+
+    >>> group_name("deepseek-r1"), len(group_name("x" * 253))
+    ('deepseek-r1-nodes', 46)
+    """
+    return object_name(owner, GROUP_SUFFIX, MAX_LABEL_CHARACTERS - REVISION_CHARACTERS - NUMBER_CHARACTERS)
 
 
 def label_value(owner: str) -> str:

@@ -1,4 +1,4 @@
-"""Which PriorityClass a model's pods name. The chart installs the four classes; the operator never writes them."""
+"""Which PriorityClass a model's pods name. The chart installs the classes; the operator never writes them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,22 @@ PRIORITY_CLASSES = {
     "Batch": "deepseek-batch",
 }
 """``spec.priority`` to the PriorityClass of that name, highest first."""
+
+
+GROUP_CLASSES = {"deepseek-critical": "deepseek-critical-group", "deepseek-high": "deepseek-high-group"}
+"""A class that preempts to the one of the same value that does not, for replicas over several nodes."""
+
+
+def group_priority_class(name: str) -> str:
+    """Return the class for a pod of a group that kube-scheduler places pod by pod.
+
+    It would stop another's model for the first pod of a group and find no room for the second; so these pods wait, at
+    the same priority. (A pod cannot say ``preemptionPolicy`` by itself: it follows from the class.)
+
+    >>> group_priority_class("deepseek-high"), group_priority_class("deepseek-batch")
+    ('deepseek-high-group', 'deepseek-batch')
+    """
+    return GROUP_CLASSES.get(name, name)
 
 
 def priority_class_name(priority: str, own_class: str = "") -> str:
@@ -41,15 +57,24 @@ it to preempt, installing the operator would let every model stop their work.
 
 
 def build_priority_classes() -> list[dict[str, Any]]:
-    """Return the four classes as the chart installs them, for a cluster without the chart (the local one)."""
-    return [
-        {
-            "apiVersion": "scheduling.k8s.io/v1",
-            "kind": "PriorityClass",
-            "metadata": {"name": name},
-            "value": PRIORITY_VALUES[priority],
-            "globalDefault": False,
-            "preemptionPolicy": "PreemptLowerPriority" if priority in PREEMPTING else "Never",
-        }
-        for priority, name in PRIORITY_CLASSES.items()
+    """Return the classes as the chart installs them, for a cluster without the chart (the local one)."""
+    classes = [
+        _priority_class(name, priority, preempts=priority in PREEMPTING) for priority, name in PRIORITY_CLASSES.items()
     ]
+    groups = [
+        _priority_class(GROUP_CLASSES[name], priority, preempts=False)
+        for priority, name in PRIORITY_CLASSES.items()
+        if name in GROUP_CLASSES
+    ]
+    return classes + groups
+
+
+def _priority_class(name: str, priority: str, *, preempts: bool) -> dict[str, Any]:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": PRIORITY_VALUES[priority],
+        "globalDefault": False,
+        "preemptionPolicy": "PreemptLowerPriority" if preempts else "Never",
+    }

@@ -9,29 +9,30 @@ from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.engine_features import KvOffloadBackend
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.features import NO_FEATURES, ClusterFeatures
+from deepseek_operator.resources.group_workload import why_no_groups
 from deepseek_operator.resources.triton_limits import triton_refusal
 
 
-def is_runnable(plan: Plan, deployment: DeepSeekDeployment | None = None) -> str:
+def is_runnable(
+    plan: Plan, deployment: DeepSeekDeployment | None = None, features: ClusterFeatures = NO_FEATURES
+) -> str:
     """Return why no pods can be made for a plan, or "" when they can.
 
     Args:
         plan: the accepted plan.
         deployment: the object, for the fields beside the plan; None looks at the plan alone.
+        features: what the cluster can do beside the API that every cluster has.
 
     Returns:
         One sentence that names the field or the number and what to write instead; empty for a runnable plan.
     """
-    if plan.nodes_per_replica > 1:
-        return (
-            f"the plan spans {plan.nodes_per_replica} nodes per replica and this version runs a replica on one node; "
-            "allow a GPU with more memory in spec.hardware.gpus, or a smaller model or context"
-        )
     if deployment is None:
         return ""
     refused = (
         _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment) or _without_lmcache(plan, deployment)
     )
+    refused = refused or why_no_groups(plan, deployment, features)
     on_triton = deployment.spec.engine.type is EngineType.TRITON
     return (triton_refusal(plan, deployment) if on_triton else "") or refused
 

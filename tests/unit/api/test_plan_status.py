@@ -22,6 +22,7 @@ from deepseek_operator.planner.result import (
     InfeasibleReason,
     NearestAxis,
     NearestPlan,
+    Rdma,
 )
 from deepseek_operator.units import GIB
 from model_factories import make_plan
@@ -184,6 +185,7 @@ OTHER_PODS = {
     "gpu_memory_utilization_percent": 80,
     "engine_release": "0.33.0",
     "features": EngineFeatures(max_loras=1, max_lora_rank=8),
+    "rdma": Rdma(resource="rdma/hca", devices=1, network="net", ipc_lock=True),
     "share": GpuShare(
         mechanism=ShareMechanism.MIG,
         resource="nvidia.com/mig-3g.40gb",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deepseek_operator.resources.priorityclass import PRIORITY_CLASSES
+from deepseek_operator.resources.priorityclass import build_priority_classes
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "deepseek-operator"
@@ -96,9 +96,10 @@ ALLOWED = {
     ("", "events"): {"create", "patch"},
     ("", "nodes"): {"get", "list", "watch"},
     ("", "persistentvolumeclaims"): {"get", "list", "watch", "create", "patch", "delete"},
-    ("", "pods"): {"get", "list", "watch"},
+    ("", "pods"): {"get", "list", "watch", "delete"},
     ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
     ("deepseek-operator.io", "deepseekdeployments"): {"get", "list", "watch"},
@@ -106,6 +107,7 @@ ALLOWED = {
     ("deepseek-operator.io", "deepseekdeployments/scale"): {"patch"},
     ("deepseek-operator.io", "deepseekdeployments/status"): {"patch"},
     ("events.k8s.io", "events"): {"create", "patch"},
+    ("leaderworkerset.x-k8s.io", "leaderworkersets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): {"get", "list", "watch", "create", "patch", "delete"},
     ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
 }
@@ -154,10 +156,21 @@ def test_the_operators_pod_is_restricted_and_single() -> None:
     assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"metrics"}
 
 
-def test_the_priority_classes_are_those_that_pods_name_highest_first() -> None:
-    classes = sorted(of_kind(rendered(), "PriorityClass"), key=lambda each: -each["value"])
-    assert [each["metadata"]["name"] for each in classes] == list(PRIORITY_CLASSES.values())
-    assert [each["preemptionPolicy"] for each in classes] == ["PreemptLowerPriority"] * 2 + ["Never"] * 2
+def test_the_priority_classes_are_those_that_pods_name() -> None:
+    installed = [
+        {
+            "apiVersion": each["apiVersion"],
+            "kind": each["kind"],
+            "metadata": {"name": each["metadata"]["name"]},
+            "value": each["value"],
+            "globalDefault": each["globalDefault"],
+            "preemptionPolicy": each["preemptionPolicy"],
+        }
+        for each in of_kind(rendered(), "PriorityClass")
+    ]
+    assert sorted(installed, key=lambda each: each["metadata"]["name"]) == sorted(
+        build_priority_classes(), key=lambda each: each["metadata"]["name"]
+    )
 
 
 def test_uninstalling_removes_the_definition_unless_it_is_kept() -> None:

@@ -12,13 +12,12 @@ import typer
 import yaml
 
 from cluster_objects import gpu_node
+from deepseek_operator.capacity.snapshot import API_VERSION, KIND, project_node
 from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.plan import plan
 from deepseek_operator.cli.render import render
 from deepseek_operator.errors import InvalidSpecError
 from spec_table import Changes, changed
-
-TWO_NODES = "planned, but no pods are made: the plan spans 2 nodes per replica"
 
 
 @pytest.fixture
@@ -62,7 +61,6 @@ def test_a_plan_that_runs_is_printed_in_silence(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param(R1, TWO_NODES, id="a replica over two nodes"),
         pytest.param(CANARY, "spec.rollout.canary is not supported by this version", id="a field that is not obeyed"),
     ],
 )
@@ -92,9 +90,27 @@ def test_manifests_are_rendered_in_the_order_to_apply_them(
 
 
 @pytest.mark.parametrize(
+    ("features", "kinds"),
+    [
+        pytest.param(["leader_worker_set"], ["LeaderWorkerSet"], id="LeaderWorkerSet"),
+        pytest.param([], ["Service", "StatefulSet", "StatefulSet"], id="what every cluster has"),
+    ],
+)
+def test_a_replica_over_two_nodes_is_rendered_for_what_the_cluster_serves(
+    features: list[str], kinds: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes = [project_node(gpu_node(name)) for name in ("a", "b")]
+    file = tmp_path / "inventory.json"
+    told = {"apiVersion": API_VERSION, "kind": KIND, "nodes": nodes, "pods": [], "features": features}
+    file.write_text(json.dumps(told))
+    render(written(tmp_path, R1), cluster=file, output=OutputFormat.JSON)
+    answer, said = answered(capsys)
+    assert ([manifest["kind"] for manifest in answer["items"]], said) == (["ConfigMap", "Service", *kinds], "")
+
+
+@pytest.mark.parametrize(
     ("changes", "kinds"),
     [
-        pytest.param(R1, ["ConfigMap", "Service"], id="a plan that cannot run yet"),
         pytest.param(CANARY, ["ConfigMap", "Service"], id="a field that is not obeyed"),
         pytest.param(NOWHERE, [], id="no plan"),
     ],

@@ -156,9 +156,3 @@ def test_while_nothing_is_rolled_out_no_replica_is_added_unless_asked_to() -> No
         of_kind(manifests_of(**spec), "Deployment")["spec"]["strategy"]["rollingUpdate"] for spec in ({}, FULL_SPEC)
     ]
     assert strategies == [{"maxSurge": 0, "maxUnavailable": 1}, {"maxSurge": 1, "maxUnavailable": 0}]
-
-
-def test_a_plan_over_several_nodes_gets_everything_but_a_workload() -> None:
-    plan = make_plan(nodes_per_replica=2, gpus_per_replica=16, parallelism=Parallelism(tensor=8, pipeline=2))
-    manifests = desired(make_deployment(), plan, uid=UID, replicas=1, plan_hash="1f3a5c7e")
-    assert [manifest["kind"] for manifest in manifests] == ["ConfigMap", "Service"]

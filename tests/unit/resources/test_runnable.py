@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from deepseek_operator.api.parse import parse_documents
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.runnable import is_runnable
 from model_factories import make_deployment, make_plan
 
@@ -16,13 +18,6 @@ from model_factories import make_deployment, make_plan
     ("plan", "spec", "sentence"),
     [
         pytest.param({}, {}, "", id="the sample runs"),
-        pytest.param(
-            {"nodes_per_replica": 2},
-            {},
-            "the plan spans 2 nodes per replica and this version runs a replica on one node; "
-            "allow a GPU with more memory in spec.hardware.gpus, or a smaller model or context",
-            id="several nodes",
-        ),
         pytest.param(
             {},
             {"scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}},
@@ -72,6 +67,19 @@ from model_factories import make_deployment, make_plan
 )
 def test_runnable(plan: dict[str, Any], spec: dict[str, Any], sentence: str) -> None:
     assert is_runnable(make_plan(**plan), make_deployment(**spec)) == sentence
+
+
+def test_groups_that_a_gang_scheduler_cannot_know_are_refused() -> None:
+    plan = make_plan(nodes_per_replica=2, gpus_per_replica=8, parallelism=Parallelism(tensor=4, pipeline=2))
+    queued = make_deployment(queueName="gpus")
+    sentence = (
+        "spec.queueName is admitted by Volcano here, which takes a replica over 2 nodes for one group only in a "
+        "LeaderWorkerSet; install LeaderWorkerSet, or leave spec.queueName out"
+    )
+    assert is_runnable(plan, queued, ClusterFeatures(volcano=True)) == sentence
+    assert is_runnable(plan, queued, ClusterFeatures(volcano=True, leader_worker_set=True)) == ""
+    assert is_runnable(plan, queued) == ""
+    assert is_runnable(plan, make_deployment(), ClusterFeatures(volcano=True)) == ""
 
 
 def test_samples_ask_for_nothing_that_is_not_done() -> None:
