@@ -21,6 +21,7 @@ from deepseek_operator.resources.names import Manifest
 from deepseek_operator.resources.service import ENGINE_PORT
 from deepseek_operator.resources.storage import MODEL_PATH
 from deepseek_operator.resources.triton_repository import tensorrt_llm_files, vllm_files
+from deepseek_operator.resources.vllm_features import adapter_words
 
 COMMAND = "tritonserver"
 
@@ -71,7 +72,8 @@ def triton_template(template: Manifest, deployment: DeepSeekDeployment, plan: Pl
     triton, name = deployment.spec.engine.triton or TritonSpec(), model_name(deployment)
     container = template["spec"]["containers"][0]
     if triton.backend is TritonBackend.VLLM:
-        files = vllm_files(name, _vllm_arguments(container["args"], deployment, plan))
+        adapters = dict(word.split("=", 1) for word in adapter_words(deployment.spec.model))
+        files = vllm_files(name, _vllm_arguments(container["args"], deployment, plan), adapters)
         probe: Manifest = {"text_input": "a", "stream": False, "parameters": {"max_tokens": 1}}
     else:
         files = tensorrt_llm_files(name, plan, f"{MODEL_PATH}/{triton.engine_directory}")

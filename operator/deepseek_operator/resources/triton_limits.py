@@ -63,10 +63,6 @@ def _of_the_server(deployment: DeepSeekDeployment) -> _Refusals:
             "Triton's HTTP endpoint has no TLS; leave spec.engine.tlsSecretRef out and end TLS in a gateway",
         ),
         (
-            bool(spec.model.lora_adapters),
-            "LoRA adapters are not served through Triton by this version; leave spec.model.loraAdapters out",
-        ),
-        (
             bool(spec.fallbacks),
             "Triton serves a model under one name, and a fallback needs two; leave spec.fallbacks out",
         ),
@@ -106,10 +102,11 @@ def _of_an_engine(plan: Plan, spec: DeepSeekDeploymentSpec, triton: TritonSpec) 
     engine, split, storage = spec.engine, spec.parallelism, spec.model.storage
     built = "a TensorRT-LLM engine is built for one"
     unread = [
-        ("extraArgs", bool(engine.extra_args)),
-        ("speculative", engine.speculative is not None),
-        ("kvOffload", engine.kv_offload is not None),
-        ("weightOffloadBytes", engine.weight_offload_bytes > 0),
+        ("spec.model.loraAdapters", bool(spec.model.lora_adapters)),
+        ("spec.engine.extraArgs", bool(engine.extra_args)),
+        ("spec.engine.speculative", engine.speculative is not None),
+        ("spec.engine.kvOffload", engine.kv_offload is not None),
+        ("spec.engine.weightOffloadBytes", engine.weight_offload_bytes > 0),
     ]
     return [
         (
@@ -129,8 +126,5 @@ def _of_an_engine(plan: Plan, spec: DeepSeekDeploymentSpec, triton: TritonSpec) 
             f"the plan is {plan.parallelism} and the TensorRT-LLM backend serves tensor and pipeline splits; "
             "set spec.parallelism.data to 1 and spec.parallelism.expert to false",
         ),
-        *(
-            (asked, f"spec.engine.{field} is for vLLM, which the engine is not; leave it out")
-            for field, asked in unread
-        ),
+        *((asked, f"{field} is for vLLM, which the engine is not; leave it out") for field, asked in unread),
     ]

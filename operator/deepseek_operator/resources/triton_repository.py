@@ -17,6 +17,7 @@ from deepseek_operator.resources.protobuf_text import Field, Word, protobuf_text
 
 CONFIG_FILE = "config.pbtxt"
 VLLM_FILE = "1/model.json"
+ADAPTERS_FILE = "1/multi_lora.json"
 TENSORRT_LLM_FILE = "1/engine-directory"
 """Nothing reads it; Triton loads only models that have a version directory, and a volume has no empty ones."""
 
@@ -24,7 +25,7 @@ TENSORRT_LLM_WORKER = "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWork
 """Program of the ranks that the backend starts. Source: the config.pbtxt above."""
 
 
-def vllm_files(model_name: str, engine_arguments: Mapping[str, object]) -> dict[str, str]:
+def vllm_files(model_name: str, engine_arguments: Mapping[str, object], adapters: Mapping[str, str]) -> dict[str, str]:
     """Return the files of a model that the vLLM backend serves, by path.
 
     Batching is vLLM's own, so ``max_batch_size`` is 0 and there is no dynamic batching: the backend hands every
@@ -33,6 +34,7 @@ def vllm_files(model_name: str, engine_arguments: Mapping[str, object]) -> dict[
     Args:
         model_name: name of the model and of its directory.
         engine_arguments: fields of ``AsyncEngineArgs`` (`engine_arguments.engine_arguments`).
+        adapters: where each LoRA adapter lies, by the ``lora_name`` that requests give as a parameter.
     """
     config: dict[str, Field] = {
         "name": model_name,
@@ -51,7 +53,12 @@ def vllm_files(model_name: str, engine_arguments: Mapping[str, object]) -> dict[
     }
     # The backend passes vLLM's metrics on only while vLLM counts them.
     arguments = {**engine_arguments, "disable_log_stats": False}
-    return {CONFIG_FILE: protobuf_text(config), VLLM_FILE: json.dumps(arguments, indent=1, sort_keys=True) + "\n"}
+    files = {CONFIG_FILE: protobuf_text(config), VLLM_FILE: _json(arguments)}
+    return files | ({ADAPTERS_FILE: _json(adapters)} if adapters else {})
+
+
+def _json(content: Mapping[str, object]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def tensorrt_llm_files(model_name: str, plan: Plan, engine_directory: str) -> dict[str, str]:

@@ -139,6 +139,13 @@ def test_extra_arguments_reach_the_engine() -> None:
     assert arguments["disable_log_stats"] is False
 
 
+def test_adapters_are_listed_for_the_backend() -> None:
+    model = {"loraAdapters": [{"name": "law", "source": "owner/law"}, {"name": "art", "source": "owner/art"}]}
+    annotations = template_of(cases.of_vllm(**model))["metadata"]["annotations"]
+    listed = json.loads(annotations["deepseek-operator.io/triton-1-multi_lora.json"])
+    assert listed == {"law": "owner/law", "art": "owner/art"}
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -214,10 +221,10 @@ def test_arguments_that_the_engine_cannot_read_are_refused(extra: list[str], sen
         ),
         pytest.param(cases.of_vllm(servedName="a/b"), {}, "'a/b' is no name for a model of Triton", id="a name with /"),
         pytest.param(
-            cases.of_vllm(loraAdapters=[{"name": "a", "source": "b/c"}]),
+            {**ENGINE, "model": {**ENGINE["model"], "loraAdapters": [{"name": "a", "source": "b/c"}]}},
             {},
-            "loraAdapters",
-            id="adapters",
+            "spec.model.loraAdapters is for vLLM",
+            id="adapters of an engine",
         ),
         pytest.param(changed(ENGINE, image=""), {}, "only in the release that built it", id="an engine without image"),
         pytest.param({**ENGINE, "model": {"name": cases.NAME}}, {}, "read from a volume", id="an engine from the hub"),
