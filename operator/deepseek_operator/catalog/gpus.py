@@ -6,9 +6,11 @@ import functools
 from dataclasses import dataclass
 from decimal import Decimal
 
+from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.errors import UnknownGpuError
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
     """One GPU product. ``None`` means the fact is not known; nothing is guessed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.catalog.linear_formats import FormatException, LinearFormat
 
 
@@ -185,6 +186,7 @@ class VisionTower:
     num_marker_vectors: int = 0
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """Everything about a model that its memory and speed depend on.

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
+from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.hardware import Rung
 from deepseek_operator.planner.parallelism import illegal
-from deepseek_operator.planner.request import GpuPool, PlanRequest
+from deepseek_operator.planner.request import GpuPool, PlanRequest, Workload
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.splits import splits
 from deepseek_operator.planner.topology import is_geforce, layouts
 
 SINGLE_GPU = Parallelism()
+NO_WORKLOAD = Workload(input_tokens=1, output_tokens=1, max_context_tokens=2)
 
 GEFORCE_CAUTION = "NVIDIA's driver licence excludes GeForce software from data centres (section 2.8)"
 """Source: NVIDIA Driver License Agreement, section 2.8; before it License For Customer Use of NVIDIA GeForce Software,
 section 2.1.3 "No Datacenter Deployment"."""
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One way to run one replica on a pool.
@@ -76,11 +80,29 @@ def not_joined(pool: GpuPool) -> str:
     )
 
 
-def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Candidate], list[Exclusion]]:
+def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[tuple[Candidate, ...], tuple[Exclusion, ...]]:
     """Return what is worth estimating on a pool with one quantization, and what was ruled out before.
 
     The splits are those of ``splits``; what the user pins is the only value tried.
     """
+    return _candidates(where_it_runs(request), pool, rung)
+
+
+@lru_cache(maxsize=64)
+def where_it_runs(request: PlanRequest) -> PlanRequest:
+    """Return a question with only what decides which splits are tried; equal for questions that differ in the rest."""
+    return PlanRequest(
+        model_name="",
+        model=request.model,
+        workload=NO_WORKLOAD,
+        gpus=request.gpus,
+        max_replicas=request.max_replicas,
+        parallelism=request.parallelism,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[tuple[Candidate, ...], tuple[Exclusion, ...]]:
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
     for split in splits(request, pool, rung.linear):
@@ -101,7 +123,7 @@ def candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[list[Ca
             Candidate(pool=pool, split=split, rung=rung, nodes=nodes, most_replicas=min(request.max_replicas, held))
             for nodes, held in possible
         ]
-    return found, excluded
+    return tuple(found), tuple(excluded)
 
 
 def node_shapes(pool: GpuPool) -> str:

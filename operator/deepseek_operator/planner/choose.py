@@ -122,7 +122,8 @@ def _search(
     each = ranking_price(pool.gpu) * request.min_replicas
     if each > most:
         return best, []
-    tried, exclusions = candidates(request, pool, rung)
+    tried, ruled_out = candidates(request, pool, rung)
+    exclusions = list(ruled_out)
     for candidate in tried:
         gpus = candidate.split.world_size * request.min_replicas
         if each * candidate.split.world_size > most or (best is not None and gpus > best.gpus):

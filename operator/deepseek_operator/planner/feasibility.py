@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 
 from deepseek_operator.memory.estimate import MemoryEstimate
 from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.performance.queueing import LatencyPercentiles
 from deepseek_operator.planner.candidates import Candidate, Exclusion, node_shapes
 from deepseek_operator.planner.demand import requests_for_rate, share
+from deepseek_operator.planner.hardware import AUTO
 from deepseek_operator.planner.host_room import host_memory_limit, replicas_in_host_memory
 from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
 from deepseek_operator.planner.price import cost, ranking_price
-from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.planner.request import PinnedParallelism, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory, smaller_batches
 from deepseek_operator.planner.topology import replicas_held
@@ -114,9 +116,9 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
             shortfall=per_engine / request.max_num_seqs,
         )
         return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, broken)
-    memory, limit = _fitting_memory(request, candidate, requests)
-    if limit is not None:
-        return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
+    memory, short_of_memory = _fitting_memory(_without_goals(request), candidate, requests)
+    if short_of_memory is not None:
+        return short_of_memory
     limit = host_memory_limit(request, candidate, memory, replicas)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
@@ -144,18 +146,51 @@ def _within_host_memory(request: PlanRequest, candidate: Candidate) -> Candidate
     return replace(candidate, most_replicas=max(1, held)) if held < candidate.most_replicas else candidate
 
 
-def _fitting_memory(request: PlanRequest, candidate: Candidate, requests: int) -> tuple[MemoryEstimate, Broken | None]:
+@lru_cache(maxsize=64)
+def _without_goals(request: PlanRequest) -> PlanRequest:
+    """Return a question without what memory and speed of one replica do not depend on.
+
+    A search for what would be near asks about the same replicas again and again, each time with another goal.
+    """
+    workload = replace(request.workload, concurrency=None, requests_per_minute=None)
+    return replace(
+        request,
+        model_name="",
+        workload=workload,
+        sla=None,
+        gpus=(),
+        max_gpus_total=None,
+        max_cost_per_hour_usd=None,
+        min_replicas=1,
+        max_replicas=1,
+        quality=Quality.LOSSLESS,
+        quantization=AUTO,
+        assumes_checkpoints=False,
+        parallelism=PinnedParallelism(),
+        fallbacks=(),
+        deploy_nearest=False,
+        second_source=None,
+    )
+
+
+@lru_cache(maxsize=8192)
+def _fitting_memory(
+    request: PlanRequest, candidate: Candidate, requests: int
+) -> tuple[MemoryEstimate, Exclusion | None]:
     """Return the memory with the preferred batch limits, or with the mildest smaller ones that fit."""
     preferred = size_memory(request, candidate, requests)
     limit = memory_limit(request, preferred, requests)
+    if limit is None:
+        return preferred, None
+    excluded = _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
     worst = preferred.worst_rank
-    if limit is None or worst.weights_bytes + worst.non_torch_bytes > worst.budget_bytes:
-        return preferred, limit
+    if worst.weights_bytes + worst.non_torch_bytes > worst.budget_bytes:
+        return preferred, excluded
     for settings in smaller_batches(request, preferred.settings, ceil_div(requests, candidate.split.data)):
         memory = size_memory(request, candidate, requests, settings)
         if memory_limit(request, memory, requests) is None:
             return memory, None
-    return preferred, limit
+    return preferred, excluded
 
 
 def with_batch_limit(request: PlanRequest, choice: Choice) -> Choice:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.catalog.gpus import Gpu, runs_sparse_attention
+from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.catalog.linear_formats import LinearFormat
 from deepseek_operator.catalog.quantizations import (
     NATIVE,
@@ -36,6 +37,7 @@ QUALITIES = tuple(Quality)
 """The quality classes, mildest first."""
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class Rung:
     """One precision on one product.

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.performance.second_source import SecondSource
@@ -59,6 +60,7 @@ class PinnedParallelism:
     expert: bool | None = None
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest:
     """One question to the planner.
@@ -110,6 +112,7 @@ class PlanRequest:
     second_source: SecondSource | None = field(default=None, compare=False, repr=False)
 
 
+@hashed_once
 @dataclass(frozen=True, kw_only=True)
 class GpuPool:
     """Nodes of one GPU product, or of one kind of share of it.

@@ -24,6 +24,8 @@ MOST_UTILIZATION_STEPS = 10
 """Percentage points by which an unpinned memory utilization may be lowered below the engine's default."""
 
 _cached_estimate = lru_cache(maxsize=8192)(estimate)
+_cached_speed = lru_cache(maxsize=8192)(predict)
+_cached_percentiles = lru_cache(maxsize=8192)(latency_percentiles)
 
 
 LEAST_BATCHED_TOKENS = 2048
@@ -67,7 +69,8 @@ def predict_speed(
     if point is None:
         return None
     if request.features == NO_FEATURES:
-        return predict(point, second=request.second_source)
+        second = request.second_source
+        return _cached_speed(point) if second is None else predict(point, second=second)
     return predict_featured(request, candidate, memory, point)
 
 
@@ -89,7 +92,7 @@ def predict_percentiles(
         return None
     per_minute = request.workload.requests_per_minute
     rate = None if per_minute is None else per_minute / 60 / replicas
-    return latency_percentiles(point, predicted, request.sla.percentile, arrivals_per_second=rate)
+    return _cached_percentiles(point, predicted, request.sla.percentile, arrivals_per_second=rate)
 
 
 def _point(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int) -> ServingPoint | None:
