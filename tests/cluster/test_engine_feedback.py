@@ -2,69 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from cluster.deployments import condition, planned_by_command, small, status, versions, wait_condition, wait_ready
+from cluster.fake_engine import RECORDED, FakeEngine, fake_engine, move_to
 from cluster.kubectl import Kubectl
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
 
-RECORDED = (Path(__file__).parents[1] / "engine" / "data" / "vllm_0.32_metrics.txt").read_text()
 BLOCK = 16
 
 pytestmark = pytest.mark.usefixtures("resource_definition")
 
 
-@dataclass
-class FakeEngine:
-    """The recorded metrics page on an address of this machine, with another number of blocks."""
-
-    address: str
-    page: str = ""
-    requests: list[str] = field(default_factory=list)
-
-    def hold(self, tokens: int) -> None:
-        """Say that the cache was sized by the budget and holds so many tokens."""
-        page = RECORDED.replace('kv_cache_memory_bytes="1073741824"', 'kv_cache_memory_bytes="None"')
-        page = page.replace('kv_cache_size_tokens="310688"', f'kv_cache_size_tokens="{tokens}"')
-        self.page = page.replace('num_gpu_blocks="19418"', f'num_gpu_blocks="{tokens // BLOCK}"')
+def hold(engine: FakeEngine, tokens: int) -> None:
+    """Say that the cache was sized by the budget and holds so many tokens."""
+    page = RECORDED.replace('kv_cache_memory_bytes="1073741824"', 'kv_cache_memory_bytes="None"')
+    page = page.replace('kv_cache_size_tokens="310688"', f'kv_cache_size_tokens="{tokens}"')
+    engine.page = page.replace('num_gpu_blocks="19418"', f'num_gpu_blocks="{tokens // BLOCK}"')
 
 
 @pytest.fixture
 def engine() -> Iterator[FakeEngine]:
-    fake = FakeEngine(f"127.77.{os.getpid() % 256}.{1 + os.getpid() // 256 % 254}")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            fake.requests.append(self.path)
-            self.send_response(200 if fake.page else 503)
-            self.end_headers()
-            self.wfile.write(fake.page.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer((fake.address, 8000), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield fake
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def move_to(kubectl: Kubectl, pod: str, address: str) -> None:
-    """Give a fake pod an address where somebody listens."""
-    patch = f'{{"status":{{"podIP":"{address}","podIPs":[{{"ip":"{address}"}}]}}}}'
-    kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", f"--patch={patch}")
+    with fake_engine() as fake:
+        yield fake
 
 
 def test_what_an_engine_tells_is_shown_told_and_used(kubectl: Kubectl, engine: FakeEngine, tmp_path: Path) -> None:
@@ -73,7 +38,7 @@ def test_what_an_engine_tells_is_shown_told_and_used(kubectl: Kubectl, engine: F
         wait_ready(kubectl, "small")
         before = status(kubectl, "small")["plan"]
         tokens = before["kvCacheTokens"] * 4 // 5 // BLOCK * BLOCK
-        engine.hold(tokens)
+        hold(engine, tokens)
         [pod] = kubectl("get", "pods", "-o", "json")["items"]
         assert "observed" not in status(kubectl, "small")
         assert condition(kubectl, "small", "PlanAccurate") == {}
@@ -126,7 +91,7 @@ def test_a_report_survives_a_restart_and_is_not_asked_for_again(
         kubectl.apply(small())
         wait_ready(kubectl, "small")
         tokens = status(kubectl, "small")["plan"]["kvCacheTokens"] // BLOCK * BLOCK
-        engine.hold(tokens)
+        hold(engine, tokens)
         [pod] = kubectl("get", "pods", "-o", "json")["items"]
         move_to(kubectl, pod["metadata"]["name"], engine.address)
         wait_condition(kubectl, "small", "PlanAccurate", "True", "WithinBand")
@@ -160,5 +125,5 @@ def test_an_engine_that_does_not_answer_changes_nothing(kubectl: Kubectl, engine
         assert "observed" not in status(kubectl, "small")
         assert condition(kubectl, "small", "Ready")["status"] == "True"
         assert operator.metric('deepseek_operator_reconciles_total{result="cluster-error"}') == 0
-        engine.hold(16_000)
+        hold(engine, 16_000)
         wait_condition(kubectl, "small", "PlanAccurate", "False", "OutsideBand")

@@ -58,9 +58,26 @@ def _object_schema() -> Schema:
             "kind": text,
             "metadata": {"type": "object"},
             "spec": structural_schema(DeepSeekDeploymentSpec),
-            "status": structural_schema(DeepSeekDeploymentStatus),
+            "status": _written_by_us(structural_schema(DeepSeekDeploymentStatus)),
         },
     }
+
+
+def _written_by_us(schema: Schema) -> Schema:
+    """Return the schema of status without defaults and lower bounds of 0.
+
+    The operator alone writes it, and reads it back through the types, which check both; leaving them out of the
+    definition leaves room for what people write.
+    """
+    lean = {key: value for key, value in schema.items() if key != "default" and (key, value) != ("minimum", 0)}
+    for name in {"properties", "items"} & lean.keys():
+        inner = lean[name]
+        lean[name] = (
+            {field: _written_by_us(each) for field, each in inner.items()}
+            if name == "properties"
+            else _written_by_us(inner)
+        )
+    return lean
 
 
 def custom_resource_definition() -> dict[str, Any]:

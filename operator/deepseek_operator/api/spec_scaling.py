@@ -166,12 +166,17 @@ class Promotion(StrEnum):
 class CanarySpec(ApiModel):
     """A changed plan first gets a part of the traffic."""
 
-    traffic_percent: int = Field(default=10, ge=1, le=50, description="Share of requests that the new plan gets.")
-    for_seconds: int = Field(default=600, ge=60, le=604_800, description="How long it is watched, in seconds.")
+    traffic_percent: int = Field(
+        default=10,
+        ge=1,
+        le=50,
+        description="Share of requests that the change gets, in whole replicas: at least one, else rounded down.",
+    )
+    for_seconds: int = Field(default=600, ge=60, le=604_800, description="How long it is watched at least, in seconds.")
     promotion: Promotion = Field(
         default=Promotion.AUTO,
         description="Auto promotes when the service level held and rolls back when not; "
-        "Manual keeps both (an A/B test).",
+        "Manual keeps both (an A/B test) until it is set to Auto.",
     )
 
 
@@ -199,5 +204,5 @@ class RolloutSpec(ApiModel):
         description="Replicas that may be missing during a rollout. Default: 0 where an extra one fits, else 1.",
     )
     canary: CanarySpec | None = Field(
-        default=None, description="Try the change on part of the traffic. Refused by this version. Default: off."
+        default=None, description="Try a change on part of the traffic first. Needs replicas on one node. Default: off."
     )

@@ -223,6 +223,18 @@ class MeasurementStatus(StatusModel):
     kv_cache_tokens: Count = Field(description="Tokens that the replica's KV cache held.")
 
 
+class CanaryStatus(StatusModel):
+    """A change on trial, or one that was rolled back; its plan is proposedPlan."""
+
+    revision: Word = Field(description="Identifies the change.")
+    fingerprint: Word = Field(description="Part of the spec that its plan answers.")
+    phase: Word = Field(description="Trial, Promoted or RolledBack.")
+    replicas: Count = Field(default=0, description="Replicas that run the change.")
+    replaces: Count = Field(default=0, description="Replicas that gave their GPUs to them.")
+    since: Word = Field(default="", description="When all of them served first.")
+    message: Sentence = Field(default="", description="Why, as a sentence.")
+
+
 class ScalingDecision(StatusModel):
     """One decision of the operator's scaling."""
 
@@ -269,6 +281,7 @@ class DeepSeekDeploymentStatus(StatusModel):
     measurements: Annotated[tuple[MeasurementStatus, ...], Field(max_length=MAX_MEASUREMENTS)] = Field(
         default=(), description="Reports of the last plans that ran, newest first."
     )
+    canary: CanaryStatus | None = Field(default=None, description="A change on trial.")
     replicas: Count = Field(default=0, description="Replicas that exist.")
     ready_replicas: Count = Field(default=0, description="Replicas that serve.")
     selector: Annotated[str, Field(max_length=512)] = Field(

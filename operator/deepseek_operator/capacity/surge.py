@@ -28,10 +28,11 @@ class SurgeRoom:
     limiting: str
 
 
-class _LeavingPods(OwnPods):
+class LeavingPods(OwnPods):
     """The object's own pods that are going away."""
 
     def include(self, pod: PodFacts) -> bool:
+        """Return whether a pod is one of them."""
         return pod.deleting and super().include(pod)
 
 
@@ -48,7 +49,7 @@ def surge_room(
         started: replicas of the new plan that have their GPUs already.
     """
     metadata = deployment.metadata
-    leaving = _LeavingPods.of(metadata.namespace, metadata.name)
+    leaving = LeavingPods.of(metadata.namespace, metadata.name)
     beside = room_for(deployment, plan, inventory, 1, leaving)
     limit = _limit(deployment, plan, running + 1)
     return SurgeRoom(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,11 +114,19 @@ class Applier:
                 f"{kind} {name} exists and belongs to somebody else; rename it or the DeepSeekDeployment"
             )
 
-    async def prune(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
-        """Delete the children that are not among the manifests."""
+    async def prune(self, owner_uid: str, manifests: Sequence[Manifest], among: Collection[Key] | None = None) -> None:
+        """Delete the children that are not among the manifests.
+
+        Args:
+            owner_uid: whose children.
+            manifests: that should be there.
+            among: children that may be deleted; None for all.
+        """
         wanted = {key_of(manifest) for manifest in manifests}
         children = self._observed.children(owner_uid)
         for key in sorted(children.keys() - wanted):
+            if among is not None and key not in among:
+                continue
             child = children[key]
             await self._cluster.delete(child.kind, child.namespace, child.name, child.uid)
             self._applied.get(owner_uid, {}).pop(key, None)

@@ -9,6 +9,7 @@ from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.errors import shortened
+from deepseek_operator.handlers.canaries import canary_planned, canary_progress, canary_ready
 from deepseek_operator.handlers.engine_reports import unread_engine
 from deepseek_operator.handlers.rollouts import rollout_observations
 from deepseek_operator.handlers.situation import Situation, Workload
@@ -36,7 +37,7 @@ def observations(situation: Situation) -> list[Observation]:
     ]
     if (accurate := _plan_accurate(situation)) is not None:
         made.append(accurate)
-    return [*made, *rollout_observations(situation.rollout), *_progress(situation, planned, workload)]
+    return [*made, *rollout_observations(situation), *_progress(situation, planned, workload)]
 
 
 def _planned(situation: Situation) -> Observation:
@@ -48,6 +49,8 @@ def _planned(situation: Situation) -> Observation:
     acceptance = situation.acceptance
     if acceptance is None:
         return observation(False, "NotPlanned", "the object has not been planned yet")
+    if (trial := canary_planned(situation.canary)) is not None:
+        return trial
     kept = acceptance.accepted.plan if acceptance.accepted and acceptance.current else None
     if acceptance.infeasible is not None:
         refused = refusal(acceptance.infeasible)
@@ -109,7 +112,7 @@ def _workload_ready(situation: Situation) -> Observation:
 
 def _replicas_ready(situation: Situation, workload: Workload) -> tuple[bool, str, str]:
     """Return whether the replicas that are wanted serve, with reason and sentence."""
-    wanted = situation.wanted_replicas
+    wanted = situation.track_replicas or 0
     updated, ready = workload.count("updatedReplicas"), workload.count("readyReplicas")
     counts = f"{ready} of {_replicas(wanted)} ready"
     if not workload.seen:
@@ -192,6 +195,8 @@ def _ready(situation: Situation, planned: Observation, workload: Observation) ->
         return observation(True, planned.reason, planned.message)
     if planned.reason == "AwaitingApproval":
         return observation(bool(workload.holds), planned.reason, f"{planned.message}; meanwhile {workload.message}")
+    if (trial := canary_ready(situation.canary, workload)) is not None:
+        return trial
     if not workload.holds:
         return observation(False, workload.reason, workload.message)
     return observation(True, workload.reason, workload.message)
@@ -201,6 +206,8 @@ def _progress(situation: Situation, planned: Observation, workload: Observation)
     """Return Reconciling or Stalled while one of them is true."""
     if not planned.holds:
         return [Observation(type=conditions.STALLED, holds=True, reason=planned.reason, message=planned.message)]
+    if (trial := canary_progress(situation.canary)) is not None:
+        return [trial]
     runs = situation.decision is not None
     if not runs or workload.holds:
         return []

@@ -20,6 +20,7 @@ from deepseek_operator.resources.names import (
     FIELD_MANAGER,
     LABEL_COMPONENT,
     LABEL_DEPLOYMENT,
+    LABEL_TRACK,
     label_value,
 )
 from deepseek_operator.resources.rolling_update import RollingUpdate
@@ -102,6 +103,7 @@ class PodState:
         created: when it was made, RFC 3339.
         ready_since: since when it is ready, RFC 3339; empty while it is not.
         template_hash: what it was made from; empty where its workload tells itself.
+        track: ``canary`` for a pod that runs a change on trial.
     """
 
     name: str
@@ -122,6 +124,7 @@ class PodState:
     created: str = ""
     ready_since: str = ""
     template_hash: str = ""
+    track: str = ""
 
     @property
     def is_stuck(self) -> bool:
@@ -301,6 +304,7 @@ def pod_state(body: JsonObject) -> PodState:
         uid=str(metadata.get("uid") or ""),
         address=str(status.get("podIP") or ""),
         plan_hash=str(annotations.get(ANNOTATION_PLAN_HASH) or ""),
+        track=str((metadata.get("labels") or {}).get(LABEL_TRACK) or ""),
         image=next((str(each.get("image") or "") for each in spec.get("containers") or ()), ""),
         owner=next(
             (

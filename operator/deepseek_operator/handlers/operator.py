@@ -16,6 +16,7 @@ from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.groups import Groups
+from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
@@ -45,6 +46,7 @@ class Operator:
         self._nodes = ClusterState()
         self._observed = Observed()
         self._reports = EngineReports(self._wake, metrics, enabled=settings.read_engine_metrics)
+        self._latencies = LatencyReads(self._wake, enabled=settings.read_engine_metrics)
         planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
@@ -55,6 +57,7 @@ class Operator:
             planning,
             self._reports,
             preparation,
+            self._latencies,
             metrics,
             self.discovery,
             Groups(cluster, self._wake),
@@ -84,6 +87,7 @@ class Operator:
             self._settling.cancel()
         await self._loops.close()
         await self._reports.close()
+        await self._latencies.close()
 
     def deployment_seen(self, body: JsonObject) -> None:
         """A DeepSeekDeployment was listed, added or changed."""

@@ -22,12 +22,14 @@ from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
 from deepseek_operator.handlers.apply import Applier
+from deepseek_operator.handlers.canaries import STABLE_AND_TRIAL, Tracks, Trials, build, pinned_plan, trial_key
 from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.feedback import feedback_of, with_report
 from deepseek_operator.handlers.group_state import admitted_groups, placed_replicas
 from deepseek_operator.handlers.groups import Groups
+from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.observed import Child, Observed, PodState
 from deepseek_operator.handlers.planning import Planning
@@ -39,11 +41,13 @@ from deepseek_operator.handlers.workloads import find_workload
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.canary import canary_keys
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
-from deepseek_operator.resources.desired import before_workload, desired
+from deepseek_operator.resources.desired import before_workload
 from deepseek_operator.resources.gang import is_made_whole
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
+from deepseek_operator.scaling.canary import CanaryReason
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
 from deepseek_operator.scaling.rollout import carried_replicas
 
@@ -76,6 +80,7 @@ class Reconciler:
         planning: asks the planner.
         reports: asks the engines.
         preparation: looks at what must be there before pods.
+        latencies: asks them what requests take.
         metrics: where to count.
         discovery: knows which APIs the cluster serves.
         groups: looks after pods over several nodes.
@@ -89,6 +94,7 @@ class Reconciler:
         planning: Planning,
         reports: EngineReports,
         preparation: Preparation,
+        latencies: LatencyReads,
         metrics: Metrics,
         discovery: Discovery,
         groups: Groups,
@@ -99,12 +105,14 @@ class Reconciler:
         self._planning = planning
         self._reports = reports
         self._preparation = preparation
+        self._latencies = latencies
+        self._trials = Trials(observed, latencies)
         self._metrics = metrics
         self._discovery = discovery
         self._groups = groups
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
-        self._made: dict[str, tuple[int, AcceptedPlan, int | None]] = {}
+        self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
         self._questions: OrderedDict[tuple[str, int], _Question] = OrderedDict()
         self._supplies: tuple[Inventory | None, dict[str, Supply]] = (None, {})
 
@@ -120,6 +128,7 @@ class Reconciler:
         self._reports.forget(uid)
         self._preparation.forget(uid)
         self._groups.forget(uid)
+        self._latencies.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -156,14 +165,14 @@ class Reconciler:
         situation = self._listen(body, self._look(body, situation))
         if situation.deferred:
             return Left.URGENT
-        if turn.pressed and failure is None and _only_started(situation):
+        if turn.pressed and failure is None and situation.only_started:
             return Left.SOME
         situation = replace(situation, fits=self._fits(situation))
         self._remember(uid, situation)
         await self._write_status(body, situation)
         if failure is not None:
             raise failure
-        return Left.URGENT if must_announce(body.get("status") or {}, situation.rollout) else Left.NOTHING
+        return Left.URGENT if must_announce(body.get("status") or {}, situation) else Left.NOTHING
 
     async def _decide(self, body: JsonObject) -> Situation:
         """Parse, plan and choose replicas; nothing is written."""
@@ -172,16 +181,19 @@ class Reconciler:
             question = self._question(body)
         except InvalidSpecError as error:
             return Situation(generation=generation, invalid=str(error))
-        deployment = question.deployment
+        deployment, known = question.deployment, self._known_plan(body)
+        pinned = pinned_plan(body.get("status") or {}, question.fingerprint)
         acceptance = accept(
-            await self._planning.answer(question.request, self._supply(deployment)),
-            self._known_plan(body),
+            pinned or await self._planning.answer(question.request, self._supply(deployment)),
+            known,
             fingerprint=question.fingerprint,
             apply=deployment.spec.apply,
             replan=deployment.spec.replan,
             approved_hash=deployment.spec.approved_plan,
         )
-        situation = Situation(generation=generation, deployment=deployment, acceptance=acceptance)
+        now, inventory = datetime.now(UTC), self._nodes.inventory()
+        acceptance, canary = self._trials.look(body, deployment, acceptance, known, inventory, now)
+        situation = Situation(generation=generation, deployment=deployment, acceptance=acceptance, canary=canary)
         if acceptance.accepted is None:
             return situation
         plan = acceptance.accepted.plan
@@ -237,44 +249,34 @@ class Reconciler:
         if deployment is None or acceptance is None or acceptance.accepted is None or decision is None:
             return situation
         await self._seed_scale(deployment, decision)
-        uid, plan = body["metadata"]["uid"], acceptance.accepted.plan
-        workload, record = self._workload(body), self._plan_record(body)
+        uid, tracks = body["metadata"]["uid"], Tracks.of(self._observed, body)
+        workload, canary = tracks.workload, situation.canary
         if situation.unsupported and workload is not None:
             return situation  # what runs stays as it is
-        replicas = self._admitted(body, deployment, plan, decision.replicas)
-        inputs = (situation.generation, acceptance.accepted, replicas)
+        replicas = self._admitted(body, deployment, acceptance.accepted.plan, situation.track_replicas)
+        inputs = (situation.generation, acceptance.accepted, replicas, trial_key(canary))
         status = body.get("status") or {}
         rests = workload is None or is_at_rest(workload, situation, status)
         if self._made.get(uid) == inputs and self._applier.is_settled(uid) and rests:
             return situation
         try:
-            manifests = desired(
-                deployment,
-                plan,
-                uid=uid,
-                replicas=replicas,
-                plan_hash=plan_hash(plan),
-                fingerprint=acceptance.accepted.fingerprint,
-                kept=record.data if record else None,
-                workload_template_hash=workload.template_hash if workload else "",
-                features=self._discovery.features,
-            )
+            manifests = build(deployment, situation, tracks, uid, replicas, self._discovery.features)
         except InvalidSpecError as error:
             return replace(situation, invalid=str(error))
+        plan = acceptance.proposed if canary and acceptance.proposed else acceptance.accepted.plan
         stage = await self._preparation.stage(uid, deployment, plan, manifests)
         manifests, situation = stage.manifests, replace(situation, hold=stage.hold)
         if turn.pressed and not self._observed.children(uid):
             await self._applier.apply(uid, before_workload(manifests))
             return replace(situation, deferred=True)
-        metadata, inventory = body["metadata"], self._nodes.inventory()
-        pods = list(self._observed.pods(metadata["namespace"], metadata["name"]))
-        manifests, step = rolled(manifests, workload, pods, situation, inventory, status)
+        manifests, step = rolled(manifests, workload, self._pods(body), situation, self._nodes.inventory(), status)
         situation = replace(situation, rollout=step)
-        if must_announce(status, step):
+        if must_announce(status, situation):
             return situation  # said first, done at the next pass
         await self._applier.apply(uid, manifests)
         if stage.prune:
-            await self._applier.prune(uid, manifests)
+            among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None
+            await self._applier.prune(uid, manifests, among)
         if stage.hold is None:
             self._made[uid] = inputs
         return situation
@@ -293,21 +295,25 @@ class Reconciler:
         room = room_for(deployment, plan, self._nodes.inventory(), wanted)
         return admitted_groups(wanted, room.count, self._pods(body), plan.nodes_per_replica)
 
-    def _pods(self, body: JsonObject) -> tuple[PodState, ...]:
-        return tuple(self._observed.pods(body["metadata"]["namespace"], body["metadata"]["name"]))
-
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what runs."""
         child = self._workload(body)
-        pods = self._pods(body)
         workload = Workload(generation=child.generation, status=child.status) if child else None
-        return replace(situation, workload=workload, pods=pods)
+        return replace(situation, workload=workload, pods=self._pods(body))
+
+    def _pods(self, body: JsonObject) -> tuple[PodState, ...]:
+        """Return the pods of the object, those of a change on trial left out."""
+        metadata = body["metadata"]
+        pods = self._observed.pods(metadata["namespace"], metadata["name"])
+        return tuple(pod for pod in pods if not pod.track)
 
     def _listen(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what engines have reported; one that should be asked is asked beside this pass."""
         situation = replace(situation, feedback=feedback_of(body.get("status") or {}))
         if situation.deployment is None or situation.acceptance is None or situation.acceptance.accepted is None:
             return situation
+        if situation.canary is not None:
+            return situation  # what runs is not what the spec says
         variant = self._question(body).variant
         pod = reporter(situation, variant)
         report = self._reports.report(body["metadata"]["uid"], pod) if pod else None
@@ -322,12 +328,15 @@ class Reconciler:
         deployment, acceptance = situation.deployment, situation.acceptance
         if situation.decision is None or deployment is None or acceptance is None or acceptance.accepted is None:
             return None
-        if placed_replicas(situation.pods, acceptance.accepted.plan.nodes_per_replica) >= situation.wanted_replicas:
+        if placed_replicas(situation.pods, acceptance.accepted.plan.nodes_per_replica) >= (
+            situation.track_replicas or 0
+        ):
             return None
         return room_for(deployment, acceptance.accepted.plan, self._nodes.inventory(), situation.wanted_replicas)
 
     def _remember(self, uid: str, situation: Situation) -> None:
-        if situation.fits is not None and not situation.fits.fits:
+        waits = situation.canary is not None and situation.canary.reason is CanaryReason.WAITING_FOR_GPUS
+        if waits or (situation.fits is not None and not situation.fits.fits):
             self._waiting.add(uid)
         else:
             self._waiting.discard(uid)
@@ -381,15 +390,3 @@ class Reconciler:
         if key not in known:
             known[key] = supply_for(deployment, inventory)
         return known[key]
-
-
-def _only_started(situation: Situation) -> bool:
-    """Return whether a status would say no more than that the children were made just now."""
-    return (
-        situation.acceptance is not None
-        and situation.acceptance.current
-        and not situation.invalid
-        and not situation.unsupported
-        and situation.workload is not None
-        and not situation.workload.status
-    )

@@ -12,10 +12,12 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.surge import surge_room
+from deepseek_operator.handlers.apply import key_of
 from deepseek_operator.handlers.observed import Child, PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.resources.names import ANNOTATION_TEMPLATE_HASH, Manifest
 from deepseek_operator.resources.rolling_update import RollingUpdate, resting_update, with_rolling_update
+from deepseek_operator.scaling.canary import CanaryPhase
 from deepseek_operator.scaling.rollout import RolloutReason, RolloutStep, RolloutView, next_step
 
 JsonObject = Mapping[str, Any]
@@ -26,7 +28,10 @@ def is_at_rest(child: Child, situation: Situation, status: JsonObject) -> bool:
     deployment, decision = situation.deployment, situation.decision
     if child.update is None or deployment is None or decision is None:
         return True
-    rests = child.update == resting_update(deployment.spec.rollout) and decision.replicas in (None, child.replicas)
+    rests = child.update == resting_update(deployment.spec.rollout) and situation.track_replicas in (
+        None,
+        child.replicas,
+    )
     return rests and not _told(status) and not view_of(child, (), child.update, begins=False).rolls
 
 
@@ -49,7 +54,7 @@ def rolled(
         status: of the object, as last written.
     """
     deployment, acceptance, decision = situation.deployment, situation.acceptance, situation.decision
-    built = next((each for each in manifests if each["kind"] == "Deployment"), None)
+    built = next((each for each in manifests if child and key_of(each) == (child.kind, child.name)), None)
     if child is None or child.update is None or built is None or deployment is None:
         return list(manifests), None
     if acceptance is None or acceptance.accepted is None or decision is None:
@@ -63,7 +68,7 @@ def rolled(
         deployment.spec.rollout,
         view,
         room,
-        wanted=decision.replicas,
+        wanted=situation.track_replicas,
         follows=deployment.spec.scaling.owner is ScalingOwner.EXTERNAL,
     )
     changed = with_rolling_update(built, step.update, step.replicas)
@@ -108,9 +113,13 @@ def is_announced(status: JsonObject) -> bool:
     return _told(status).get("reason") == RolloutReason.BRIEF_OUTAGE.value
 
 
-def must_announce(status: JsonObject, step: RolloutStep | None) -> bool:
-    """Return whether a step has to be told before it is done: it interrupts the service, and nobody was told."""
-    return step is not None and step.interrupts and not is_announced(status)
+def must_announce(status: JsonObject, situation: Situation) -> bool:
+    """Return whether a step has to be told before it is done: it interrupts the service, and nobody was told.
+
+    While a trial's replicas serve beside the others, nothing interrupts it.
+    """
+    step = situation.rollout
+    return step is not None and step.interrupts and situation.canary is None and not is_announced(status)
 
 
 def _told(status: JsonObject) -> JsonObject:
@@ -126,8 +135,13 @@ def _told(status: JsonObject) -> JsonObject:
     )
 
 
-def rollout_observations(step: RolloutStep | None) -> list[Observation]:
-    """Return the RollingOut condition, or nothing while nothing is rolled out."""
+def rollout_observations(situation: Situation) -> list[Observation]:
+    """Return the RollingOut condition, or nothing while nothing is rolled out or tried."""
+    step, canary = situation.rollout, situation.canary
+    if canary is not None and canary.phase is not CanaryPhase.ROLLED_BACK:
+        further = f"; {step.message}" if step is not None and step.message else ""
+        message = f"{canary.message}{further}"
+        return [Observation(type=conditions.ROLLING_OUT, holds=True, reason=canary.reason.value, message=message)]
     if step is None or step.reason is None:
         return []
     return [Observation(type=conditions.ROLLING_OUT, holds=True, reason=step.reason.value, message=step.message)]

@@ -11,6 +11,7 @@ from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.handlers.acceptance import Acceptance
 from deepseek_operator.handlers.feedback import Feedback
 from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.scaling.canary import Canary
 from deepseek_operator.scaling.decision import ReplicaDecision
 from deepseek_operator.scaling.rollout import RolloutStep
 
@@ -70,6 +71,7 @@ class Situation:
         pods: of the object, ordered by name.
         fits: whether the missing replicas fit what is free; None when none is missing.
         feedback: what engines have reported, as the status holds it.
+        canary: the change on trial; None when there is none.
         rollout: the step of a rollout that was taken or is announced; None when nothing was decided.
         failure: why the children could not be applied, one sentence; empty when they were.
         hold: what the workload waits for; None when it is as desired.
@@ -86,6 +88,7 @@ class Situation:
     pods: tuple[PodState, ...] = ()
     fits: FitsNow | None = None
     feedback: Feedback = field(default_factory=Feedback)
+    canary: Canary | None = None
     rollout: RolloutStep | None = None
     failure: str = ""
     hold: Hold | None = None
@@ -97,6 +100,24 @@ class Situation:
         return (self.decision.replicas if self.decision else None) or 0
 
     @property
+    def track_replicas(self) -> int | None:
+        """Replicas to ask of the workload: the wanted ones without those that gave their GPUs to a trial."""
+        wanted = self.decision.replicas if self.decision else None
+        return wanted if wanted is None or self.canary is None else max(0, wanted - self.canary.replaces)
+
+    @property
     def ready_replicas(self) -> int:
         """Replicas that serve."""
         return self.workload.count("readyReplicas") if self.workload else 0
+
+    @property
+    def only_started(self) -> bool:
+        """Whether a status would say no more than that the children were made just now."""
+        return (
+            self.acceptance is not None
+            and self.acceptance.current
+            and not self.invalid
+            and not self.unsupported
+            and self.workload is not None
+            and not self.workload.status
+        )

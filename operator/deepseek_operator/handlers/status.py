@@ -8,6 +8,7 @@ from typing import Any
 from deepseek_operator.api.conditions import set_conditions
 from deepseek_operator.api.plan_status import infeasible_status, plan_status, summary_status
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.handlers.canaries import canary_status
 from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.resources.names import selector_text
@@ -20,6 +21,7 @@ KEPT_WHEN_INVALID = (
     "fingerprint",
     "observed",
     "measurements",
+    "canary",
     "replicas",
     "readyReplicas",
     "selector",
@@ -67,6 +69,8 @@ def _plan_fields(situation: Situation) -> dict[str, Any]:
     if acceptance.proposed is not None:
         fields["proposedPlan"] = plan_status(acceptance.proposed)
         fields.setdefault("summary", summary_status(acceptance.proposed, ready=0, wanted=0))
+    if situation.canary is not None:
+        fields["canary"] = canary_status(situation.canary)
     if acceptance.infeasible is not None:
         fields["infeasible"] = infeasible_status(acceptance.infeasible)
     return fields

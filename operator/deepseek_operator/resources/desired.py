@@ -47,6 +47,7 @@ def desired(
     kept: Mapping[str, str] | None = None,
     workload_template_hash: str = "",
     features: ClusterFeatures = NO_FEATURES,
+    kept_inputs: str = "",
 ) -> list[Manifest]:
     """Return the manifests to apply, the workload last.
 
@@ -61,6 +62,8 @@ def desired(
             the operator changed.
         workload_template_hash: annotation ``deepseek-operator.io/template-hash`` of the observed workload.
         features: what the cluster can do beside the API that every cluster has.
+        kept_inputs: `inputs_of` that the kept template was built from, to keep it although the owner has decided
+            otherwise since; empty for what the owner decides today.
 
     Returns:
         ConfigMap, cache claim if any, Service, the download of the model into its cache if any, PodDisruptionBudget
@@ -77,9 +80,7 @@ def desired(
     record: dict[str, str] = {}
     if runs:
         refuse_small_cache(deployment.spec, plan)
-        named = deployment.spec.queue_name
-        queue = named if plan.nodes_per_replica > 1 else pod_queue(plan.share, named)
-        inputs = template_inputs(deployment, plan_hash, queue)
+        inputs = kept_inputs or inputs_of(deployment, plan, plan_hash)
         template = kept_template(kept or {}, inputs, workload_template_hash) or _template(
             deployment, plan, plan_hash, features
         )
@@ -109,6 +110,12 @@ def desired(
             ]
         )
     return [manifest for manifest in manifests if manifest is not None]
+
+
+def inputs_of(deployment: DeepSeekDeployment, plan: Plan, plan_hash: str) -> str:
+    """Return the digest of what an owner decided about the pods of a plan; another one means another pod template."""
+    named = deployment.spec.queue_name
+    return template_inputs(deployment, plan_hash, named if plan.nodes_per_replica > 1 else pod_queue(plan.share, named))
 
 
 def before_workload(manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -40,6 +40,12 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_ROLE = f"{GROUP}/role"
 """``leader`` on the one pod per replica that answers requests; Services and status.selector select it."""
 
+LABEL_TRACK = f"{GROUP}/track"
+"""``canary`` on pods that run a change on trial; the others have no such label."""
+
+CANARY = "canary"
+"""Value of ``LABEL_TRACK``, and suffix of the trial's workload and Service."""
+
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 """Kueue's own label: the queue that admits the workload; only on the workload object, as Kueue asks."""
 

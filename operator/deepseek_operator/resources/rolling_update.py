@@ -30,7 +30,7 @@ def rolling_update(rollout: RolloutSpec, *, surges: bool) -> RollingUpdate:
 
     >>> rolling_update(RolloutSpec(), surges=True), rolling_update(RolloutSpec(), surges=False)
     (RollingUpdate(max_surge=1, max_unavailable=0), RollingUpdate(max_surge=0, max_unavailable=1))
-    >>> rolling_update(RolloutSpec(max_unavailable=0), surges=False)
+    >>> rolling_update(RolloutSpec.model_validate({"maxUnavailable": 0}), surges=False)
     RollingUpdate(max_surge=1, max_unavailable=0)
     """
     surge, unavailable = rollout.max_surge, rollout.max_unavailable

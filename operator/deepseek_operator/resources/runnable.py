@@ -30,11 +30,20 @@ def is_runnable(
     if deployment is None:
         return ""
     refused = (
-        _unsupported_fields(deployment) or _unsupported_gpu(plan, deployment) or _without_lmcache(plan, deployment)
+        _unsupported_fields(deployment)
+        or _unsupported_canary(plan, deployment)
+        or _unsupported_gpu(plan, deployment)
+        or _without_lmcache(plan, deployment)
     )
     refused = refused or why_no_groups(plan, deployment, features)
     on_triton = deployment.spec.engine.type is EngineType.TRITON
     return (triton_refusal(plan, deployment) if on_triton else "") or refused
+
+
+def _unsupported_canary(plan: Plan, deployment: DeepSeekDeployment) -> str:
+    if deployment.spec.rollout.canary is None or plan.nodes_per_replica == 1:
+        return ""
+    return f"spec.rollout.canary needs replicas on one node and the plan spans {plan.nodes_per_replica}; leave it out"
 
 
 def _without_lmcache(plan: Plan, deployment: DeepSeekDeployment) -> str:
@@ -61,7 +70,6 @@ def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
 def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
     spec = deployment.spec
     asked = [
-        ("spec.rollout.canary", spec.rollout.canary is not None),
         ("spec.scaling.schedules", bool(spec.scaling.schedules)),
         ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),
         ("spec.memoryPressure", spec.memory_pressure != MemoryPressureSpec()),

@@ -34,7 +34,7 @@ def written(folder: Path, changes: Changes) -> str:
 
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1"}
-CANARY: Changes = {"rollout": {"canary": {}}}
+PRESSURE: Changes = {"memoryPressure": {"kvCachePercent": 80}}
 NOWHERE: Changes = {"hardware.gpus": ["l40s"]}
 
 
@@ -61,7 +61,7 @@ def test_a_plan_that_runs_is_printed_in_silence(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param(CANARY, "spec.rollout.canary is not supported by this version", id="a field that is not obeyed"),
+        pytest.param(PRESSURE, "spec.memoryPressure is not supported by this version", id="a field that is not obeyed"),
     ],
 )
 def test_a_plan_that_does_not_run_says_so(
@@ -111,7 +111,7 @@ def test_a_replica_over_two_nodes_is_rendered_for_what_the_cluster_serves(
 @pytest.mark.parametrize(
     ("changes", "kinds"),
     [
-        pytest.param(CANARY, ["ConfigMap", "Service"], id="a field that is not obeyed"),
+        pytest.param(PRESSURE, ["ConfigMap", "Service"], id="a field that is not obeyed"),
         pytest.param(NOWHERE, [], id="no plan"),
     ],
 )
