@@ -6,6 +6,7 @@ their places are taken by ``tests/engine/triton_backends``.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -67,6 +68,13 @@ def find_or_install(say: Callable[[str], None]) -> Installation:
     Raises:
         TritonMissingError: it does not install or cannot run here.
     """
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    with (cache_directory() / "triton.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _find_or_install(say)
+
+
+def _find_or_install(say: Callable[[str], None]) -> Installation:
     mark = hashlib.sha256(LOCK.read_bytes() + PYTHON.encode()).hexdigest()[:16]
     folder = cache_directory().parent / f"triton-{mark}"
     installation = Installation(folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.engine_features import EngineFeatures, Speculative, SpeculativeMethod
 from manifest_cases.case import ManifestCase
 from manifest_cases.sharing import DISTILL, mig
 from model_factories import make_plan
@@ -13,6 +14,7 @@ from model_factories import make_plan
 NAME = "deepseek-ai/deepseek-llm-67b-chat"
 CLAIM = {"persistentVolumeClaim": {"claimName": "models", "path": "67b/tokenizer"}}
 IMAGE = {"image": {"reference": "registry.example/models/67b@sha256:00"}}
+NODE = {"hostPath": {"path": "/data/models/67b"}}
 
 VLLM_IMAGE = "registry.example/tritonserver:vllm-0.32.0"
 ENGINE_IMAGE = "nvcr.io/nvidia/tritonserver:25.12-trtllm-python-py3"
@@ -72,6 +74,29 @@ CASES = [
         plan=make_plan(),
     ),
     ManifestCase(
+        name="triton-vllm-node",
+        says="Triton with vLLM, weights on the nodes",
+        spec=of_vllm(storage=NODE),
+        plan=make_plan(),
+    ),
+    ManifestCase(
+        name="triton-vllm-cache",
+        says="Triton with vLLM, a cache of its own, adapters and a draft by repetition",
+        spec={
+            "model": {
+                "name": NAME,
+                "cache": {"sizeBytes": 200_000_000_000, "storageClassName": "shared"},
+                "loraAdapters": [{"name": "law", "source": "owner/law", "rank": 32}],
+            },
+            "engine": {"type": "Triton", "image": VLLM_IMAGE, "speculative": {"method": "NGram", "tokens": 3}},
+        },
+        plan=make_plan(
+            features=EngineFeatures(
+                speculative=Speculative(method=SpeculativeMethod.NGRAM, tokens=3), max_loras=1, max_lora_rank=32
+            )
+        ),
+    ),
+    ManifestCase(
         name="triton-vllm-mig",
         says="Triton with vLLM on a MIG slice",
         spec={**of_vllm(), "model": {"name": DISTILL}},
@@ -81,6 +106,12 @@ CASES = [
         name="triton-tensorrt-llm-claim",
         says="Triton with a TensorRT-LLM engine for four GPUs on a claim",
         spec=of_an_engine(CLAIM, 4),
+        plan=make_plan(),
+    ),
+    ManifestCase(
+        name="triton-tensorrt-llm-node",
+        says="Triton with a TensorRT-LLM engine for four GPUs on the nodes",
+        spec=of_an_engine(NODE, 4),
         plan=make_plan(),
     ),
     ManifestCase(

@@ -52,10 +52,12 @@ UNHEALTHY_GRACE_SECONDS = 30
 backend (server 2.51.0, observed). Holds the pre-stop sleep and a few seconds."""
 
 PROBE_TIMEOUT_SECONDS = 10
-PROBE_PERIOD_SECONDS = 10
-NOT_READY_FAILURES = 2
-DEAD_FAILURES = 6
-"""A minute of answered errors; a backend that has died never comes back. Source: judgement."""
+READY_PERIOD_SECONDS, READY_FAILURES = 10, 2
+ALIVE_PERIOD_SECONDS, ALIVE_FAILURES = 30, 2
+"""Out of the Service after 20 seconds of answered errors, restarted after a minute; a dead backend never comes back.
+
+Every probe is a request that the metrics count too, so they are no more frequent. Source: judgement.
+"""
 
 
 def triton_template(template: Manifest, deployment: DeepSeekDeployment, plan: Plan) -> Manifest:
@@ -159,18 +161,19 @@ def _probes(startup: Manifest, name: str, body: Manifest) -> Manifest:
     path = f"/v2/models/{name}/generate"
     command = ["python3", "-IS", PROBE_PATH, str(HTTP_PORT), path, json.dumps(body)]
 
-    def watchdog(failures: int) -> Manifest:
+    def watchdog(period_seconds: int, failures: int) -> Manifest:
         return {
             "exec": {"command": list(command)},
-            "periodSeconds": PROBE_PERIOD_SECONDS,
+            "periodSeconds": period_seconds,
             "failureThreshold": failures,
             "timeoutSeconds": PROBE_TIMEOUT_SECONDS,
         }
 
+    alive = watchdog(ALIVE_PERIOD_SECONDS, ALIVE_FAILURES)
     return {
         "startupProbe": {**startup, "httpGet": {"path": "/v2/health/ready", "port": "http", "scheme": "HTTP"}},
-        "readinessProbe": watchdog(NOT_READY_FAILURES),
-        "livenessProbe": {**watchdog(DEAD_FAILURES), "terminationGracePeriodSeconds": UNHEALTHY_GRACE_SECONDS},
+        "readinessProbe": watchdog(READY_PERIOD_SECONDS, READY_FAILURES),
+        "livenessProbe": {**alive, "terminationGracePeriodSeconds": UNHEALTHY_GRACE_SECONDS},
     }
 
 
