@@ -15,6 +15,7 @@
     ├── UnsupportedKvCacheError   an engine cannot keep a KV cache in that way
     ├── InventoryError            a cluster snapshot cannot be read
     ├── EngineMetricsError        the metrics page of an engine cannot be had or read
+    ├── SimulationError           a request trace or a scaling policy cannot be read
     ├── SandboxError              the local control plane cannot be built, started or stopped
     └── ClusterError              the Kubernetes API refused or did not answer
         ├── NotFoundError
@@ -113,6 +114,10 @@ class InventoryError(DeepSeekOperatorError):
 
 class EngineMetricsError(DeepSeekOperatorError):
     """The metrics page of an engine cannot be had or read; the text says why. What runs is not touched by it."""
+
+
+class SimulationError(DeepSeekOperatorError):
+    """A request trace or the name of a scaling policy cannot be read; the remedy is in the text."""
 
 
 class SandboxError(DeepSeekOperatorError):

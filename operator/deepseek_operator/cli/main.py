@@ -75,6 +75,7 @@ class PluginVerbs(LazyVerbs):
             "estimate": "app",
             "crd": "crd",
             "catalog": "app",
+            "simulate": "simulate",
             "sandbox": "app",
         }
     )

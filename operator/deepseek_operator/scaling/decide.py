@@ -1,0 +1,279 @@
+"""How many replicas an object should have, from what its engines measure: one pure function, which is also simulated.
+
+``needed`` replicas carry the peak that is expected until a replica ordered now serves (`forecast`), within the service
+level by the plan's own speed model, corrected by what is measured (`replica_capacity`). More are ordered at once. Fewer
+are taken only when less was needed all through `HOLD_SECONDS`, so that a load that comes and goes does not move them;
+replicas that do not serve yet are cancelled sooner. Without signals nothing moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from deepseek_operator.scaling.forecast import (
+    answer_seconds,
+    arrivals,
+    expected_peak,
+    forecast,
+    mean_tokens,
+    reserve_factor,
+    steady_arrivals,
+)
+from deepseek_operator.scaling.history import BIN_SECONDS, History, Observation
+from deepseek_operator.scaling.replica_capacity import Load, ReplicaCapacity
+from deepseek_operator.scaling.signals import Snapshot
+
+HOLD_SECONDS = 1500.0
+"""How long less must have been needed before serving replicas are stopped; start-up and drain are paid again else."""
+
+CANCEL_SECONDS = 900.0
+"""The same for replicas that do not serve yet."""
+
+DOWN_MARGIN = 1.03
+"""How much more load the replicas that stay must carry, so that the last step down is not the next step up."""
+
+UP_REPLICAS, UP_FACTOR = 4, 2
+"""One decision adds at most four replicas, or as many as there are: HPA's own default."""
+
+BACKLOG_SECONDS = 200.0
+"""Time within which waiting requests are to be worked off beside the load."""
+
+PENDING_STARTS = 3.0
+BACK_OFF_SECONDS = 900.0
+"""A replica without GPUs for three start-ups is given up, and nothing is added for a quarter of an hour."""
+
+CORRECTION_WEIGHT = 0.03
+LEAST_CORRECTION, MOST_CORRECTION = 0.5, 2.5
+"""How fast a measured step corrects the planned one (half of it in 6 minutes), and how far."""
+
+LEAST_BATCH_MEASURED = 2.0
+"""Requests per replica below which a measured step says nothing of a loaded one."""
+
+
+class ScalingReason(StrEnum):
+    """Why a decision is as it is; the reason of events and of the ScalingActive condition."""
+
+    STEADY = "Steady"
+    DEMAND_RISES = "DemandRises"
+    DEMAND_FELL = "DemandFell"
+    CANCELLED = "StartCancelled"
+    LIMITED = "Limited"
+    GPUS_NEVER_CAME = "GpusNeverCame"
+    SIGNALS_MISSING = "SignalsMissing"
+    STARTING = "NothingServesYet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One upper limit of replicas, with the words that name it in a decision."""
+
+    replicas: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingPolicy:
+    """What the owner and the cluster allow.
+
+    Args:
+        least: fewest replicas.
+        limits: upper limits: scaling.maxReplicas, cost, quota, GPUs that are free; at least one.
+        start_seconds: assumed until a replica was seen to start.
+        output_tokens: mean length of an answer, assumed until some were seen.
+    """
+
+    least: int
+    limits: tuple[Limit, ...]
+    start_seconds: float = 300.0
+    output_tokens: float = 256.0
+
+    @property
+    def most(self) -> Limit:
+        """The limit that is reached first; of equal ones the first."""
+        return min(self.limits, key=lambda limit: limit.replicas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The numbers of a decision, for its explanation.
+
+    Args:
+        tokens_per_second: that the requests in flight make.
+        forecast: the same when a replica ordered now would serve.
+        prepared_for: with the reserve.
+        needed: replicas for that, limits aside.
+        start_seconds: start-up that was reckoned with.
+    """
+
+    tokens_per_second: float = 0.0
+    forecast: float = 0.0
+    prepared_for: float = 0.0
+    needed: int = 0
+    start_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What to do, and what to remember.
+
+    Args:
+        replicas: that should be asked for.
+        message: one sentence.
+        history: for the next decision.
+    """
+
+    replicas: int
+    reason: ScalingReason
+    message: str
+    terms: Terms
+    history: History
+
+
+def decide(
+    snapshot: Snapshot, capacity: ReplicaCapacity, policy: ScalingPolicy, history: History, now: float, current: int
+) -> Decision:
+    """Return how many replicas there should be.
+
+    Args:
+        snapshot: what is measured.
+        capacity: of one replica, as planned.
+        policy: limits.
+        history: of the decision before; an empty one for the first.
+        now: seconds; never before that of the decision before.
+        current: replicas that are asked for now, starting ones included.
+    """
+    history = history.with_start(snapshot.start_seconds)
+    missing = snapshot.missing()
+    if missing:
+        return _held(snapshot, policy, history, current, missing)
+    history, load, terms, reserve = _evaluate(snapshot, capacity, policy, history, now)
+    known = replace(capacity, step_factor=history.step_factor)
+    bound = max(1, policy.most.replicas)
+    needed = known.replicas(load, bound, reserve)
+    to_keep = known.replicas(load, bound, reserve * DOWN_MARGIN)
+    terms = replace(terms, needed=needed)
+    history = history.with_need(now, to_keep, HOLD_SECONDS)
+    wanted, reason = _wanted(snapshot, history, now, current, needed, terms.start_seconds)
+    if reason is ScalingReason.GPUS_NEVER_CAME:
+        history = replace(history, gave_up_at=now)
+    return _limited(policy, history, current, wanted, reason, terms)
+
+
+def _evaluate(
+    snapshot: Snapshot, capacity: ReplicaCapacity, policy: ScalingPolicy, history: History, now: float
+) -> tuple[History, Load, Terms, float]:
+    """Return what the snapshot says: the load to expect, and how many times that is prepared for."""
+    pace, past = snapshot.seconds_per_token.value, history.observations
+    work, starts = snapshot.prompt_work.value, snapshot.starts_per_second.value
+    waiting = snapshot.waiting.value if snapshot.waiting.present else 0.0
+    measured, ready = snapshot.tokens_per_second.value, max(1, snapshot.ready)
+    running = snapshot.running.value if snapshot.running.present else measured * pace
+    context = max(1.0, snapshot.cached_tokens.value / max(1.0, running))
+    history = _corrected(history, capacity, running / ready, min(0.9, work / ready), context, pace)
+    known = replace(capacity, step_factor=history.step_factor)
+    if snapshot.running.present and running > 0:
+        measured = running / known.tpot(running / ready, min(0.9, work / ready), context)
+    length = mean_tokens(measured, starts, past, policy.output_tokens)
+    coming = arrivals(starts, waiting, past, now)
+    rate = steady_arrivals(coming, past, now)
+    start = history.start_seconds(policy.start_seconds)
+    age = snapshot.tokens_per_second.age_seconds
+    expected = forecast(measured, rate * length, start + age, answer_seconds(length, pace))
+    seen = Observation(
+        time=now,
+        tokens_per_second=measured,
+        arrivals_per_second=coming,
+        starts_per_second=starts,
+        waiting=waiting,
+        prompt_work=work,
+        forecast=expected,
+    )
+    recent = [each.forecast for each in history.since(now - BIN_SECONDS)]
+    history = history.with_observation(seen, (sum(recent) + expected) / (len(recent) + 1))
+    prepared = expected_peak(expected, reserve_factor(start), history)
+    requests = sum(each.starts_per_second for each in history.observations)
+    read = sum(each.prompt_work for each in history.observations)
+    load = Load(
+        tokens_per_second=expected + waiting * length / BACKLOG_SECONDS,
+        prompts_per_second=rate,
+        prompt_work=max(work, rate * read / requests if requests > 0 else 0.0),
+        context_tokens=context,
+    )
+    terms = Terms(tokens_per_second=measured, forecast=expected, prepared_for=prepared, start_seconds=start)
+    return history, load, terms, prepared / expected if expected > 0 else 1.0
+
+
+def _corrected(
+    history: History, capacity: ReplicaCapacity, batch: float, busy: float, context: float, pace: float
+) -> History:
+    """Return the history with the correction of a decode step moved towards what is measured."""
+    if batch < LEAST_BATCH_MEASURED or pace <= 0:
+        return history
+    planned = replace(capacity, step_factor=1.0).tpot(batch, busy, context)
+    ratio = min(MOST_CORRECTION, max(LEAST_CORRECTION, pace / planned))
+    return replace(history, step_factor=history.step_factor + CORRECTION_WEIGHT * (ratio - history.step_factor))
+
+
+def _wanted(
+    snapshot: Snapshot, history: History, now: float, current: int, needed: int, start: float
+) -> tuple[int, ScalingReason]:
+    """Return the replicas before limits."""
+    if snapshot.waiting_for_gpus and snapshot.waiting_for_gpus_seconds > PENDING_STARTS * start:
+        return max(0, current - snapshot.waiting_for_gpus), ScalingReason.GPUS_NEVER_CAME
+    if needed > current:
+        if history.gave_up_at is not None and now - history.gave_up_at < BACK_OFF_SECONDS:
+            return current, ScalingReason.STEADY
+        return min(needed, max(current + UP_REPLICAS, current * UP_FACTOR)), ScalingReason.DEMAND_RISES
+    held = history.most_needed(now - HOLD_SECONDS)
+    if held < current:
+        return held, ScalingReason.DEMAND_FELL
+    soon = max(history.most_needed(now - CANCEL_SECONDS), snapshot.ready)
+    if snapshot.starting and soon < current:
+        return soon, ScalingReason.CANCELLED
+    return current, ScalingReason.STEADY
+
+
+def _limited(
+    policy: ScalingPolicy, history: History, current: int, wanted: int, reason: ScalingReason, terms: Terms
+) -> Decision:
+    """Return the decision within the limits, and its sentence."""
+    most = policy.most
+    replicas = min(max(wanted, policy.least), most.replicas)
+    numbers = (
+        f"{terms.tokens_per_second:,.0f} tokens/s now, {terms.forecast:,.0f} expected in {terms.start_seconds:,.0f} s, "
+        f"prepared for {terms.prepared_for:,.0f}: {terms.needed} needed"
+    )
+    if wanted > replicas or (terms.needed >= most.replicas > 0 and replicas == most.replicas and wanted >= replicas):
+        reason, numbers = ScalingReason.LIMITED, f"{numbers}, and {most.name} allows {most.replicas}"
+    elif replicas == current and reason is not ScalingReason.GPUS_NEVER_CAME:
+        reason = ScalingReason.STEADY
+    said = {
+        ScalingReason.DEMAND_FELL: f"; less was needed for {HOLD_SECONDS / 60:.0f} minutes",
+        ScalingReason.CANCELLED: f"; less was needed for {CANCEL_SECONDS / 60:.0f} minutes, so start-ups are cancelled",
+        ScalingReason.GPUS_NEVER_CAME: f"; GPUs did not come, nothing is added for {BACK_OFF_SECONDS / 60:.0f} minutes",
+    }
+    return Decision(
+        replicas=replicas,
+        reason=reason,
+        message=f"{current} to {replicas} replicas: {numbers}{said.get(reason, '')}"
+        if replicas != current
+        else f"{current} replicas stay: {numbers}{said.get(reason, '')}",
+        terms=terms,
+        history=history,
+    )
+
+
+def _held(
+    snapshot: Snapshot, policy: ScalingPolicy, history: History, current: int, missing: tuple[tuple[str, str], ...]
+) -> Decision:
+    """Return the decision without signals: what runs, stays, within the limits."""
+    replicas = min(max(current, policy.least), policy.most.replicas)
+    if snapshot.ready == 0:
+        reason, why = ScalingReason.STARTING, "no replica serves yet, so nothing is measured"
+    else:
+        reason = ScalingReason.SIGNALS_MISSING
+        why = ", ".join(f"{name} ({state})" for name, state in missing) + " cannot be read, so nothing moves"
+    return Decision(
+        replicas=replicas, reason=reason, message=f"{replicas} replicas stay: {why}", terms=Terms(), history=history
+    )

@@ -1,0 +1,105 @@
+"""What scaling remembers of one object between two decisions: bounded, and a value like everything that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+REMEMBERED_SECONDS = 1200.0
+"""How long observations are kept: answers of some minutes must have ended for their mean length to be right."""
+
+BIN_SECONDS = 300.0
+MOST_BINS = 288
+"""The highest load of every five minutes, for one day: services for people repeat by the day."""
+
+MOST_STARTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One evaluated snapshot.
+
+    Args:
+        time: seconds, as ``now`` of the decision.
+        tokens_per_second: that the requests in flight make together.
+        arrivals_per_second: requests that came.
+        starts_per_second: requests that got their first token.
+        waiting: requests that no batch had room for.
+        prompt_work: seconds per second that prompts are read.
+        forecast: tokens per second that were expected for the time at which a replica ordered then would serve.
+    """
+
+    time: float
+    tokens_per_second: float
+    arrivals_per_second: float
+    starts_per_second: float
+    waiting: float
+    prompt_work: float
+    forecast: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What is remembered; an empty one is right for an object that nobody has seen yet.
+
+    Args:
+        observations: of the last `REMEMBERED_SECONDS`, oldest first.
+        bins: highest load of every `BIN_SECONDS`, as (start, tokens per second), oldest first.
+        needs: recommendations that may still hold replicas, as (time, replicas), oldest and largest first.
+        starts: seconds that the last replicas took to start, newest last.
+        step_factor: measured over planned seconds of a decode step.
+        gave_up_at: when GPUs did not come for the last time.
+    """
+
+    observations: tuple[Observation, ...] = ()
+    bins: tuple[tuple[float, float], ...] = ()
+    needs: tuple[tuple[float, int], ...] = ()
+    starts: tuple[float, ...] = ()
+    step_factor: float = 1.0
+    gave_up_at: float | None = None
+
+    def since(self, time: float) -> tuple[Observation, ...]:
+        """Return the observations at or after a time."""
+        found = self.observations
+        low, high = 0, len(found)
+        while low < high:
+            middle = (low + high) // 2
+            if found[middle].time < time:
+                low = middle + 1
+            else:
+                high = middle
+        return found[low:]
+
+    def start_seconds(self, otherwise: float) -> float:
+        """Return the longest of the start-up times that were seen last, or what is assumed until one was."""
+        return max(self.starts, default=otherwise)
+
+    def with_start(self, seconds: float | None) -> History:
+        """Return it with one more start-up time, when that is news."""
+        if seconds is None or (self.starts and self.starts[-1] == seconds):
+            return self
+        return replace(self, starts=(*self.starts, seconds)[-MOST_STARTS:])
+
+    def with_observation(self, seen: Observation, load: float) -> History:
+        """Return it with one more observation; ``load`` is what counts for the peak of the day."""
+        kept = self.since(seen.time - REMEMBERED_SECONDS)
+        bins = self.bins
+        if bins and seen.time < bins[-1][0] + BIN_SECONDS:
+            if load > bins[-1][1]:
+                bins = (*bins[:-1], (bins[-1][0], load))
+        else:
+            bins = (*bins, (seen.time, load))[-MOST_BINS:]
+        return replace(self, observations=(*kept, seen), bins=bins)
+
+    def with_need(self, now: float, replicas: int, hold_seconds: float) -> History:
+        """Return it with one more recommendation; those that a later one exceeds, or that are too old, are dropped."""
+        kept = tuple(each for each in self.needs if each[1] > replicas and each[0] >= now - hold_seconds)
+        return replace(self, needs=(*kept, (now, replicas)))
+
+    def most_needed(self, since: float) -> int:
+        """Return the largest recommendation at or after a time, 0 for none."""
+        return max((replicas for time, replicas in self.needs if time >= since), default=0)
+
+    def swing(self) -> tuple[float, float]:
+        """Return a low (a tenth of the day lies below it) and the highest load of the last day; zeros for none."""
+        loads = sorted(load for _, load in self.bins)
+        return (loads[len(loads) // 10], loads[-1]) if loads else (0.0, 0.0)
