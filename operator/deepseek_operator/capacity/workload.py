@@ -24,7 +24,7 @@ def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
         for each in inventory.measurements
         if each.model_name in planned_models(deployment) and each.variant == variant
     ]
-    return supply(inventory, hardware.node_selector, _tolerations(deployment), hardware.spot, alike)
+    return supply(inventory, hardware.node_selector, tolerations_of(deployment), hardware.spot, alike)
 
 
 def planned_models(deployment: DeepSeekDeployment) -> tuple[str, ...]:
@@ -50,13 +50,14 @@ def room_for(
         own=own or OwnPods.of(deployment.metadata.namespace, deployment.metadata.name),
         replicas=replicas,
         node_selector=deployment.spec.hardware.node_selector,
-        tolerations=_tolerations(deployment),
+        tolerations=tolerations_of(deployment),
         spot=deployment.spec.hardware.spot,
         pod_memory_bytes=node_memory(model_shape(served_model(deployment.spec, plan)), plan).needed_bytes,
     )
 
 
-def _tolerations(deployment: DeepSeekDeployment) -> list[Manifest]:
+def tolerations_of(deployment: DeepSeekDeployment) -> list[Manifest]:
+    """Return the tolerations of the spec as a pod carries them."""
     return [
         each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in deployment.spec.hardware.tolerations
     ]

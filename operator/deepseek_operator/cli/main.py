@@ -72,6 +72,7 @@ class PluginVerbs(LazyVerbs):
             "plan": "plan",
             "render": "render",
             "inventory": "inventory",
+            "capacity": "capacity",
             "estimate": "app",
             "crd": "crd",
             "catalog": "app",

@@ -1,0 +1,177 @@
+"""The answer of the capacity question as plain values, in the order in which it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from deepseek_operator.api.to_request import plan_request
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.fleet import FleetAnswer, Member, Verdict, place_fleet
+from deepseek_operator.capacity.inventory import Inventory, NodeInventory
+from deepseek_operator.capacity.shopping import NodePool, node_pools
+from deepseek_operator.capacity.workload import supply_for
+from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.result import Infeasible
+
+_CENT = Decimal("0.01")
+
+
+def capacity_report(
+    deployments: Sequence[DeepSeekDeployment], inventory: Inventory, *, at_max: bool = False, suggest: bool = False
+) -> dict[str, Any]:
+    """Return what runs, what fits, what is stranded and what to buy, as JSON values.
+
+    Args:
+        deployments: to place, each of another name; what of them runs already counts as placed.
+        inventory: of the cluster.
+        at_max: places ``scaling.maxReplicas`` of each instead of what its demand needs.
+        suggest: also looks for node pools for what does not fit.
+
+    Raises:
+        InvalidSpecError: one of the specs cannot be obeyed.
+    """
+    members, without_plan = _planned(deployments, inventory, at_max=at_max)
+    answer = place_fleet(members, inventory)
+    short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
+    return {
+        "gpus": _products(inventory),
+        "placed": [_placed(verdict) for verdict in answer.verdicts],
+        "unplaced": [*(_refused(*each) for each in without_plan), *(_unplaced(verdict) for verdict in short)],
+        "stranded": _stranded(inventory, answer),
+        "suggestions": _suggested(without_plan, short) if suggest else [],
+        "gapPercent": round(answer.gap_percent, 2),
+    }
+
+
+def _planned(
+    deployments: Sequence[DeepSeekDeployment], inventory: Inventory, *, at_max: bool
+) -> tuple[list[Member], list[tuple[DeepSeekDeployment, Infeasible]]]:
+    members, without_plan = [], []
+    for deployment in deployments:
+        found = plan(plan_request(deployment), supply_for(deployment, inventory))
+        if isinstance(found, Infeasible):
+            without_plan.append((deployment, found))
+        else:
+            most = deployment.spec.scaling.most_replicas
+            replicas = max(found.replicas, most) if at_max else found.replicas
+            members.append(Member(deployment=deployment, plan=found, replicas=replicas))
+    return members, without_plan
+
+
+def _products(inventory: Inventory) -> list[dict[str, Any]]:
+    """Return the GPUs of each product: physical ones, never multiplied by sharing."""
+    by_product: dict[str, list[NodeInventory]] = {}
+    for node in inventory.nodes:
+        by_product.setdefault(node.gpu.id if node.gpu else node.product or "unknown", []).append(node)
+    return [
+        {
+            "gpu": product,
+            "nodes": len(nodes),
+            "total": sum(node.physical_gpus for node in nodes),
+            "used": sum(min(node.requested_gpus, node.allocatable_gpus) for node in nodes),
+            "free": sum(node.free_gpus for node in nodes if node.plannable),
+            "unusable": sum(node.free_gpus for node in nodes if not node.plannable),
+            "costPerHourUsd": _cost(nodes),
+        }
+        for product, nodes in sorted(by_product.items())
+    ]
+
+
+def _cost(nodes: Sequence[NodeInventory]) -> str | None:
+    """Return what the nodes' GPUs cost per hour; None when one of them has no price."""
+    total = Decimal(0)
+    for node in nodes:
+        price = node.price_per_hour_usd
+        if price is None and node.gpu is not None:
+            price = node.gpu.price_per_hour_usd
+        if price is None:
+            return None
+        total += price * node.physical_gpus
+    return str(total.quantize(_CENT))
+
+
+def _placed(verdict: Verdict) -> dict[str, Any]:
+    member, found = verdict.member, verdict.member.plan
+    return {
+        "name": member.deployment.metadata.name,
+        "namespace": member.deployment.metadata.namespace,
+        "gpu": found.gpu_name,
+        "gpusPerReplica": found.gpus_per_replica,
+        "nodesPerReplica": found.nodes_per_replica,
+        "replicas": member.replicas,
+        "running": verdict.running,
+        "fitsNow": verdict.now,
+        "fitsIfPacked": verdict.if_packed,
+        "moreFit": verdict.more,
+        "nodes": list(verdict.nodes),
+    }
+
+
+def _unplaced(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.member.deployment.metadata.name,
+        "replicas": verdict.member.replicas - verdict.now,
+        "reason": verdict.reason,
+    }
+
+
+def _stranded(inventory: Inventory, answer: FleetAnswer) -> list[dict[str, Any]]:
+    """Return the free GPUs that none of the deployments could use, or nobody where a node is excluded."""
+    needs = [(verdict.member.plan.gpu, _per_node(verdict)) for verdict in answer.verdicts]
+    found = []
+    for node in inventory.nodes:
+        left = answer.free_after[node.name]
+        reason = _why_stranded(node, left, needs)
+        if left and reason:
+            found.append({"node": node.name, "gpu": node.gpu.id if node.gpu else "", "gpus": left, "reason": reason})
+    return found
+
+
+def _per_node(verdict: Verdict) -> int:
+    found = verdict.member.plan
+    return -(-found.gpus_per_replica // found.nodes_per_replica)
+
+
+def _why_stranded(node: NodeInventory, left: int, needs: Sequence[tuple[str, int]]) -> str:
+    if node.exclusions:
+        return node.exclusions[0]
+    wanted = [need for product, need in needs if node.gpu is not None and product == node.gpu.id]
+    if wanted and left < min(wanted):
+        return f"the smallest replica here takes {min(wanted)} GPUs of one node"
+    return ""
+
+
+def _refused(deployment: DeepSeekDeployment, why: Infeasible) -> dict[str, Any]:
+    return {"name": deployment.metadata.name, "replicas": None, "reason": f"{why.reason.value}: {why.message}"}
+
+
+def _suggested(
+    without_plan: Sequence[tuple[DeepSeekDeployment, Infeasible]], short: Sequence[Verdict]
+) -> list[dict[str, Any]]:
+    """Return what would hold all of those that have no plan here, and the missing replicas of the others."""
+    lacking = [(deployment, 1, 1) for deployment, _ in without_plan]
+    for verdict in short:
+        member = verdict.member
+        lacking.append((member.deployment, member.replicas - verdict.now, member.plan.replicas))
+    return [
+        _purchase(deployment.metadata.name, pool)
+        for deployment, missing, asked in lacking
+        for pool in node_pools(deployment, missing, asked)
+    ]
+
+
+def _purchase(name: str, pool: NodePool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "provider": pool.instance.provider,
+        "instance": pool.instance.name,
+        "nodes": pool.nodes,
+        "replicas": pool.replicas,
+        "gpu": pool.plan.gpu,
+        "gpusPerReplica": pool.plan.gpus_per_replica,
+        "costPerHourUsd": str(pool.cost_per_hour_usd.quantize(_CENT)),
+        "costPerMonthUsd": str(pool.cost_per_month_usd.quantize(_CENT)),
+        "priceAsOf": pool.instance.price_as_of,
+    }

@@ -1,0 +1,85 @@
+"""``capacity``: what runs, what fits, what is stranded, and what to buy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_deployments, read_facts, read_features
+from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
+from deepseek_operator.errors import InvalidSpecError, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+    from deepseek_operator.capacity.facts import NodeFacts, PodFacts
+
+Filename = Annotated[
+    str | None, typer.Option("--filename", "-f", help="DeepSeekDeployments to place; - reads standard input.")
+]
+AddNodes = Annotated[
+    list[str] | None,
+    typer.Option("--add-nodes", help="INSTANCE=N as if N more nodes of a cloud instance type were there; repeatable."),
+]
+RemoveNodes = Annotated[
+    list[str] | None,
+    typer.Option("--remove-nodes", help="Name or pattern (a100-*) of nodes that would be gone; repeatable."),
+]
+AtMax = Annotated[bool, typer.Option("--at-max", help="Place scaling.maxReplicas of each instead of what it needs.")]
+Suggest = Annotated[bool, typer.Option("--suggest", help="Say which node pools would hold what does not fit.")]
+
+
+def capacity(
+    filename: Filename = None,
+    cluster: ClusterFile = None,
+    kubeconfig: Kubeconfig = None,
+    add_nodes: AddNodes = None,
+    remove_nodes: RemoveNodes = None,
+    at_max: AtMax = False,
+    suggest: Suggest = False,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Say what runs and what fits on a cluster; exit code 2 when something that was asked for does not fit now."""
+    from deepseek_operator.capacity.inventory import inventory
+    from deepseek_operator.capacity.report import capacity_report
+
+    deployments = read_deployments(filename) if filename else []
+    nodes, pods, measurements = read_facts(cluster, kubeconfig)
+    nodes, pods = _changed(nodes, pods, add_nodes or [], remove_nodes or [])
+    known = inventory(nodes, pods, measurements, read_features(cluster, kubeconfig))
+    _refuse_twice(deployments)
+    found = capacity_report(deployments, known, at_max=at_max, suggest=suggest)
+    if output is OutputFormat.TABLE:
+        from deepseek_operator.cli.capacity_text import print_capacity
+
+        print_capacity(console(), found)
+    else:
+        write(found, output)
+    if found["unplaced"]:
+        raise typer.Exit(EXIT_NO)
+
+
+def _changed(
+    nodes: Sequence[NodeFacts], pods: Sequence[PodFacts], added: Sequence[str], removed: Sequence[str]
+) -> tuple[Sequence[NodeFacts], Sequence[PodFacts]]:
+    """Return the cluster as asked: first without the nodes that go, then with those that come."""
+    from deepseek_operator.capacity.what_if import with_nodes, without_nodes
+    from deepseek_operator.catalog.instances import instance
+
+    for pattern in removed:
+        nodes, pods = without_nodes(nodes, pods, pattern)
+    for text in added:
+        name, _, count = text.partition("=")
+        if not count.isascii() or not count.isdecimal():
+            raise typer.BadParameter(f"--add-nodes {shortened(text)!r}: write INSTANCE=N, such as p5.48xlarge=2")
+        nodes = with_nodes(nodes, instance(name), int(count[:9]))
+    return nodes, pods
+
+
+def _refuse_twice(deployments: Sequence[DeepSeekDeployment]) -> None:
+    names = [(each.metadata.namespace, each.metadata.name) for each in deployments]
+    for namespace, name in names:
+        if names.count((namespace, name)) > 1:
+            raise InvalidSpecError("metadata.name", f"{name} is there twice in namespace {namespace}; rename one")

@@ -1,0 +1,92 @@
+"""Several deployments on one cluster: who has room now, and who would have if their pods moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster_objects import A100_LABELS, gpu_node, gpu_pod
+from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.fleet import Member, place_fleet
+from deepseek_operator.capacity.inventory import Inventory, inventory
+from model_factories import make_deployment
+from plan_values import plan_with
+
+Row = tuple[str, int, int, int | None, int, tuple[str, ...], str]
+
+
+def cluster(nodes: list[dict[str, Any]], pods: list[dict[str, Any]]) -> Inventory:
+    return inventory([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
+
+
+def own_pod(owner: str, name: str, gpus: int, node: str) -> dict[str, Any]:
+    labels = {"deepseek-operator.io/deployment": owner}
+    return gpu_pod(name, gpus=gpus, node=node, namespace="chat", labels=labels)
+
+
+def member(name: str, gpus: int, replicas: int, nodes: int = 1, **spec: object) -> Member:
+    return Member(deployment=make_deployment(name, **spec), plan=plan_with(gpus=gpus, nodes=nodes), replicas=replicas)
+
+
+def rows(members: list[Member], known: Inventory) -> list[Row]:
+    found = place_fleet(members, known, seconds=5)
+    return [
+        (
+            each.member.deployment.metadata.name,
+            each.running,
+            each.now,
+            each.if_packed,
+            each.more,
+            each.nodes,
+            each.reason,
+        )
+        for each in found.verdicts
+    ]
+
+
+def test_the_higher_priority_takes_the_last_gpus() -> None:
+    known = cluster([gpu_node("a")], [])
+    members = [member("batch", 4, 2, priority="Batch"), member("chat", 4, 1, priority="Critical")]
+    assert rows(members, known) == [
+        ("chat", 0, 1, 1, 2, ("a",), ""),
+        ("batch", 0, 1, 1, 2, ("a",), "lost to deployments before it: alone it would have room for 2 more"),
+    ]
+
+
+def test_moving_own_pods_makes_room_that_is_not_there_now() -> None:
+    """Two small replicas sit on a node each; on one node together they would leave the other to the large one."""
+    pods = [own_pod("small", "small-1", 4, "a"), own_pod("small", "small-2", 4, "b")]
+    known = cluster([gpu_node("a"), gpu_node("b")], pods)
+    assert rows([member("large", 8, 1), member("small", 4, 2)], known) == [
+        ("large", 0, 0, 1, 0, (), "fragmented: 1 of 1 replicas would fit if pods of these deployments moved"),
+        ("small", 2, 2, 2, 2, (), ""),
+    ]
+
+
+def test_pods_of_others_stay_where_they_are() -> None:
+    known = cluster([gpu_node("a"), gpu_node("b")], [gpu_pod("x", gpus=1, node="a"), gpu_pod("y", gpus=1, node="b")])
+    assert rows([member("large", 8, 1)], known) == [
+        ("large", 0, 0, 0, 0, (), "needs 8 free h100-sxm5-80gb on one node; the freest node a has 7 of 8")
+    ]
+
+
+def test_a_group_takes_different_nodes() -> None:
+    known = cluster([gpu_node("a"), gpu_node("b"), gpu_node("c")], [])
+    assert rows([member("r1", 16, 2, nodes=2)], known) == [
+        (
+            "r1", 0, 1, 1, 1, ("a", "b"),
+            "needs 2 times 8 free h100-sxm5-80gb on each of 2 nodes; there is room for 1: "
+            "8 of 8 free on a, 8 of 8 free on b, 8 of 8 free on c",
+        )
+    ]  # fmt: skip
+
+
+def test_nodes_of_another_product_or_selector_do_not_count() -> None:
+    nodes = [gpu_node("a", labels=A100_LABELS), gpu_node("b", more_labels={"pool": "x"}), gpu_node("c")]
+    known = cluster(nodes, [])
+    found = rows([member("chat", 4, 3, hardware={"nodeSelector": {"pool": "x"}})], known)
+    assert [row[:6] for row in found] == [("chat", 0, 2, 2, 2, ("b", "b"))]
+
+
+def test_what_stays_free_is_told() -> None:
+    found = place_fleet([member("chat", 4, 1)], cluster([gpu_node("a"), gpu_node("b")], []), seconds=5)
+    assert (found.free_after, found.gap_percent) == ({"a": 4, "b": 8}, 0)

@@ -1,0 +1,138 @@
+"""The verb ``capacity`` on files: what is printed, what is refused, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from cluster_objects import gpu_node, gpu_pod
+from deepseek_operator.cli.capacity import capacity
+from deepseek_operator.cli.output import OutputFormat
+from deepseek_operator.errors import CatalogError, InvalidSpecError, InventoryError
+from spec_table import Changes, changed
+
+R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1", "workload.maxContextTokens": 4096}
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Path:
+    file = tmp_path / "cluster.json"
+    items = [gpu_node("a"), gpu_node("b"), gpu_pod("other", gpus=6, node="a")]
+    file.write_text(json.dumps({"kind": "List", "items": items}))
+    return file
+
+
+def written(folder: Path, changes: Changes) -> str:
+    file = folder / "deployment.yaml"
+    file.write_text(yaml.safe_dump(changed(changes)))
+    return str(file)
+
+
+def answered(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capacity(cluster=nodes, output=OutputFormat.JSON)
+    assert answered(capsys) == {
+        "gpus": [
+            {
+                "gpu": "h100-sxm5-80gb",
+                "nodes": 2,
+                "total": 16,
+                "used": 6,
+                "free": 10,
+                "unusable": 0,
+                "costPerHourUsd": "31.84",
+            }
+        ],
+        "placed": [],
+        "unplaced": [],
+        "stranded": [],
+        "suggestions": [],
+        "gapPercent": 0.0,
+    }
+
+
+def test_a_deployment_that_fits(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capacity(written(tmp_path, {"parallelism.tensor": 4}), cluster=nodes, output=OutputFormat.JSON)
+    found = answered(capsys)
+    (placed,) = found["placed"]
+    assert (placed["fitsNow"], placed["fitsIfPacked"], placed["running"], placed["nodes"]) == (1, 1, 0, ["b"])
+    assert found["stranded"] == [
+        {
+            "node": "a",
+            "gpu": "h100-sxm5-80gb",
+            "gpus": 2,
+            "reason": "the smallest replica here takes 4 GPUs of one node",
+        }
+    ]
+
+
+def test_what_does_not_fit_now_is_exit_code_2(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        capacity(written(tmp_path, R1), cluster=nodes, output=OutputFormat.JSON)
+    assert ended.value.exit_code == 2
+    (unplaced,) = answered(capsys)["unplaced"]
+    assert unplaced["replicas"] == 1
+    assert "8 free h100-sxm5-80gb on each of 2 nodes" in unplaced["reason"]
+
+
+def test_more_nodes_make_it_fit(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = written(tmp_path, R1)
+    capacity(spec, cluster=nodes, add_nodes=["p5.48xlarge=1"], output=OutputFormat.JSON)
+    (placed,) = answered(capsys)["placed"]
+    assert (placed["fitsNow"], placed["nodes"]) == (1, ["b", "p5.48xlarge-added-0"])
+
+
+def test_what_has_no_plan_here_is_said_with_what_would_hold_it(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit):
+        capacity(written(tmp_path, R1), cluster=nodes, remove_nodes=["a"], suggest=True, output=OutputFormat.JSON)
+    found = answered(capsys)
+    assert found["unplaced"][0]["reason"].startswith("MemoryInsufficient: ")
+    bought = found["suggestions"]
+    assert [row["name"] for row in bought] == ["small"] * len(bought)
+    assert len({row["gpu"] for row in bought}) == len(bought) == 3
+    costs = [float(row["costPerHourUsd"]) for row in bought]
+    assert costs == sorted(costs)
+    for row in bought:
+        assert float(row["costPerMonthUsd"]) == pytest.approx(730 * float(row["costPerHourUsd"]), abs=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        pytest.param({"add_nodes": ["p5.48xlarge"]}, typer.BadParameter, "write INSTANCE=N", id="no count"),
+        pytest.param({"add_nodes": ["p5.48xlarge=0"]}, InventoryError, "add 1 to 10,000 nodes", id="no node"),
+        pytest.param({"add_nodes": ["p5.48xlarge=-1"]}, typer.BadParameter, "write INSTANCE=N", id="fewer than none"),
+        pytest.param({"add_nodes": ["p5.48xlarg=1"]}, CatalogError, "did you mean", id="no such instance type"),
+        pytest.param({"remove_nodes": ["x-*"]}, InventoryError, "no node is called 'x-*'", id="no such node"),
+    ],
+)
+def test_questions_that_cannot_be_asked(
+    nodes: Path, changes: dict[str, list[str]], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words.replace("*", r"\*")):
+        capacity(cluster=nodes, output=OutputFormat.JSON, **changes)  # type: ignore[arg-type]  # lists of texts
+
+
+def test_one_name_twice_is_refused(tmp_path: Path, nodes: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text(yaml.safe_dump_all([changed({}), changed({})]))
+    with pytest.raises(InvalidSpecError, match="is there twice"):
+        capacity(str(file), cluster=nodes)
+
+
+def test_the_table(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capacity(written(tmp_path, {}), cluster=nodes)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["h100-sxm5-80gb", "2", "16", "6", "10", "0", "31.84"] in lines
+    assert ["Deployment", "GPU", "GPUs/replica", "Replicas", "Running", "Fit", "now", "Fit", "if", "packed", "More",
+            "fit"] in lines  # fmt: skip
