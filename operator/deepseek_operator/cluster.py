@@ -105,7 +105,9 @@ RESOURCES: Mapping[str, Resource] = {
     "Pod": Resource("v1", "pods"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "PriorityClass": Resource("scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
+    "ResourceClaimTemplate": Resource("resource.k8s.io/v1", "resourceclaimtemplates"),
     "ResourceQuota": Resource("v1", "resourcequotas"),
+    "ResourceSlice": Resource("resource.k8s.io/v1", "resourceslices", namespaced=False),
     "Service": Resource("v1", "services"),
     "StatefulSet": Resource("apps/v1", "statefulsets"),
 }

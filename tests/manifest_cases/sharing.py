@@ -77,6 +77,17 @@ WHOLE_HAMI = replace(
     )
 )
 
+WHOLE_DRA = make_plan(
+    gpu="h100-sxm5-80gb",
+    gpus_per_replica=4,
+    parallelism=Parallelism(tensor=4),
+    share=GpuShare(mechanism=ShareMechanism.DRA, slices_per_gpu=1, memory_bytes=79 * GIB),
+)
+CLAIMED_SLICE = on_share(
+    "h200-sxm",
+    GpuShare(mechanism=ShareMechanism.DRA, profile="1g.35gb", slices_per_gpu=4, memory_bytes=34 * GIB),
+)
+
 CASES = [
     ManifestCase(
         name="share-mig-mixed",
@@ -128,6 +139,19 @@ CASES = [
         plan=part("h100-sxm5-80gb", ShareMechanism.HAMI, 8),
     ),
     ManifestCase(name="share-hami-whole", says="two whole GPUs of a node that HAMi manages", spec={}, plan=WHOLE_HAMI),
+    ManifestCase(name="share-dra-whole", says="four whole H100 by a claim", spec={}, plan=WHOLE_DRA, replicas=2),
+    ManifestCase(
+        name="share-dra-mig",
+        says="a MIG slice of an H200 by a claim",
+        spec=SPEC | {"hardware": {"migProfile": "1g.35gb"}},
+        plan=CLAIMED_SLICE,
+    ),
+    ManifestCase(
+        name="share-dra-part",
+        says="a quarter of an L40S by a claim on a part of its memory",
+        spec=SPEC | {"sla": None},
+        plan=part("l40s", ShareMechanism.DRA, 4, ""),
+    ),
     ManifestCase(
         name="share-kai",
         says="half an L40S by KAI, counted in a queue",

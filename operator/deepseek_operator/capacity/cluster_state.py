@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod
+from deepseek_operator.capacity.dra import SliceFacts, read_slice
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, with_devices
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
 from deepseek_operator.capacity.measurements import MeasurementStore
 from deepseek_operator.planner.measurement import Measurement
@@ -34,6 +35,7 @@ class ClusterState:
         self._pods: dict[PodKey, PodFacts] = {}
         self._keys_by_node: dict[str, set[PodKey]] = {}
         self._computed: dict[str, NodeInventory] = {}
+        self._slices: dict[str, SliceFacts] = {}
         self._measurements = MeasurementStore()
         self._features = ClusterFeatures()
         self._inventory: Inventory | None = None
@@ -90,6 +92,33 @@ class ClusterState:
             return False
         return self._drop_pod((namespace, name))
 
+    def set_slice(self, found: Mapping[str, object]) -> bool:
+        """Take in a ResourceSlice that was added or changed; return whether the inventory may differ.
+
+        Raises:
+            InventoryError: a field has the wrong type; what was known of the slice stays.
+        """
+        facts = read_slice(found)
+        if not facts.devices or not facts.node:
+            return self.remove_slice(facts.name)
+        if self._slices.get(facts.name) == facts:
+            return False
+        self.remove_slice(facts.name)
+        self._slices[facts.name] = facts
+        self._forget(facts.node)
+        return True
+
+    def remove_slice(self, name: str) -> bool:
+        """Drop a ResourceSlice that was deleted; return whether it was known."""
+        known = self._slices.pop(name, None)
+        if known is not None:
+            self._forget(known.node)
+        return known is not None
+
+    def slice_names(self) -> list[str]:
+        """Return the names of all known ResourceSlices that hold GPUs, sorted."""
+        return sorted(self._slices)
+
     def set_measurements(self, owner_uid: str, measurements: tuple[Measurement, ...]) -> bool:
         """Take in what the engines of a DeepSeekDeployment have reported; return whether the inventory may differ."""
         if not self._measurements.put(owner_uid, measurements):
@@ -114,7 +143,8 @@ class ClusterState:
     def inventory(self) -> Inventory:
         """Return the inventory; the same object as long as nothing changed."""
         if self._inventory is None:
-            with_gpus = sorted(name for name, node in self._nodes.items() if node.has_gpus)
+            claimed = {each.node for each in self._slices.values()}
+            with_gpus = sorted(name for name, node in self._nodes.items() if node.has_gpus or name in claimed)
             self._inventory = Inventory(
                 nodes=tuple(self._node_inventory(name) for name in with_gpus),
                 nodes_without_gpus=len(self._nodes) - len(with_gpus),
@@ -126,7 +156,8 @@ class ClusterState:
     def _node_inventory(self, name: str) -> NodeInventory:
         if name not in self._computed:
             pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))
-            self._computed[name] = node_inventory(self._nodes[name], pods)
+            slices = (each for each in self._slices.values() if each.node == name)
+            self._computed[name] = node_inventory(with_devices(self._nodes[name], slices), pods)
         return self._computed[name]
 
     def _drop_pod(self, key: PodKey) -> bool:

@@ -6,9 +6,10 @@ snapshot nor the operator's memory can hold a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from deepseek_operator.capacity.dra import DraDevices, SliceFacts, claimed_devices, devices_of
 from deepseek_operator.capacity.fields import (
     count_of,
     integer_at,
@@ -24,6 +25,7 @@ from deepseek_operator.capacity.kai import kai_requests
 from deepseek_operator.capacity.pod_memory import pod_memory_request
 from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.resources.resource_claim_template import ANNOTATION_CLAIMED_GPUS
 
 KEPT_POD_LABELS = ("app.kubernetes.io/", "deepseek-operator.io/", "leaderworkerset.sigs.k8s.io/name")
 """Prefixes of pod labels that tell whose replica a pod is."""
@@ -53,6 +55,7 @@ class NodeFacts:
         ready: False when the Ready condition is there and is not ``True``.
         allocatable: GPU resources as the device plugin reports them, possibly multiplied by sharing.
         memory_bytes: allocatable host memory of a GPU node; 0 when not told.
+        devices: GPUs that a DRA driver gives by claims; joined from the node's ResourceSlices.
         hami: what HAMi's annotation says, whose plugin multiplies allocatable GPUs without a label; None without.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
         rdma_devices: allocatable units of it.
@@ -67,13 +70,14 @@ class NodeFacts:
     allocatable: Mapping[str, int]
     memory_bytes: int = 0
     hami: HamiNode | None = None
+    devices: tuple[DraDevices, ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
 
     @property
     def has_gpus(self) -> bool:
         """Whether the node offers GPUs, or is labelled as if it did."""
-        return bool(self.allocatable) or has_gpu_label(self.labels)
+        return bool(self.allocatable) or bool(self.devices) or has_gpu_label(self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ class PodFacts:
 
     Args:
         node: the node it is bound to; empty while it waits.
-        gpus: GPUs that it holds on its node, by resource name, and what it asks of KAI (`kai.kai_requests`).
+        gpus: GPUs that it holds on its node, by resource name, and what it asks of KAI and DRA
+            (`kai.kai_requests`, `dra.claimed_devices`).
         memory_bytes: memory that it requests.
         owner_kind: kind of the controlling owner reference, such as ``ReplicaSet``.
         labels: those of ``KEPT_POD_LABELS``.
@@ -116,7 +121,7 @@ def read_node(node: Mapping[str, object]) -> NodeFacts:
 
     >>> read_node({"metadata": {"name": "cpu-1", "labels": {"zone": "a"}}, "spec": {"unschedulable": True}})
     NodeFacts(name='cpu-1', labels={}, taints=(), unschedulable=True, ready=True, deleting=False, \
-allocatable={}, memory_bytes=0, hami=None, rdma_resource=None, rdma_devices=0)
+allocatable={}, memory_bytes=0, hami=None, devices=(), rdma_resource=None, rdma_devices=0)
     """
     metadata = mapping_at(node, "metadata")
     name = text_at(metadata, "name")
@@ -144,6 +149,20 @@ allocatable={}, memory_bytes=0, hami=None, rdma_resource=None, rdma_devices=0)
         )
     except InventoryError as error:
         raise InventoryError(f"node {name}: {error}") from error
+
+
+def joined(nodes: Iterable[NodeFacts], slices: Iterable[SliceFacts]) -> list[NodeFacts]:
+    """Return nodes with the devices of their ResourceSlices."""
+    by_node: dict[str, list[SliceFacts]] = {}
+    for each in slices:
+        by_node.setdefault(each.node, []).append(each)
+    return [with_devices(node, by_node.get(node.name, ())) for node in nodes]
+
+
+def with_devices(node: NodeFacts, slices: Iterable[SliceFacts]) -> NodeFacts:
+    """Return a node with the devices of its ResourceSlices; the same object where there are none."""
+    devices = devices_of(slices)
+    return replace(node, devices=devices) if devices else node
 
 
 def _rdma(quantities: Mapping[str, object]) -> tuple[str, int]:
@@ -180,6 +199,7 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
         raise InventoryError("a Pod has no metadata.name")
     spec = mapping_at(pod, "spec")
     try:
+        annotations = mapping_at(metadata, "annotations")
         owner = _controller(metadata)
         return PodFacts(
             namespace=namespace,
@@ -188,7 +208,11 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
             node=text_at(spec, "nodeName"),
             phase=text_at(mapping_at(pod, "status"), "phase"),
             deleting=bool(metadata.get("deletionTimestamp")),
-            gpus={**pod_gpu_requests(spec), **kai_requests(mapping_at(metadata, "annotations"))},
+            gpus={
+                **pod_gpu_requests(spec),
+                **kai_requests(annotations),
+                **claimed_devices(spec, str(annotations.get(ANNOTATION_CLAIMED_GPUS) or "")),
+            },
             memory_bytes=pod_memory_request(spec),
             priority=integer_at(spec, "priority"),
             priority_class=text_at(spec, "priorityClassName"),

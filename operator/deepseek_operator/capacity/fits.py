@@ -170,7 +170,7 @@ def _shares_fit(
         if node.gpu is None or node.gpu.id != plan.gpu or offer is None:
             continue
         if reason := why_excluded(node, node_selector, tolerations, spot, for_share=True):
-            stay = [pod for pod in node.pods if is_own(pod) and not pod.deleting and holds_share(node, pod, share)]
+            stay = [pod for pod in node.pods if is_own(pod) and not pod.deleting and holds_share(pod, share, gpus)]
             if stay:
                 rooms.append(_Room(node.name, len(stay) * gpus, offer.slices))
             else:

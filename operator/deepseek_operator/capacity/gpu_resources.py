@@ -41,8 +41,13 @@ _LABEL_PREFIXES = (
     "habana.ai/",
     "node.kubernetes.io/npu.chip.name",
     "accelerator-type",
+    "feature.node.kubernetes.io/pci-10de.",
+    "feature.node.kubernetes.io/pci-0302_10de.",
 )
-"""Labels that feature discovery and clouds write on GPU nodes only."""
+"""Labels that feature discovery and clouds write on GPU nodes only.
+
+The last two are node feature discovery's own, by which GPU nodes are commonly chosen (PCI vendor 10de).
+"""
 
 RESTART_POLICY_SIDECAR = "Always"
 

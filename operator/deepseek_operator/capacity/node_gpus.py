@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deepseek_operator.capacity.dra import CLAIMED
+from deepseek_operator.capacity.dra_gpus import dra_match, dra_shares
 from deepseek_operator.capacity.facts import NodeFacts
 from deepseek_operator.capacity.node_shares import ShareOffer, node_shares
 from deepseek_operator.catalog.gpu_labels import GpuMatch, GpuSharing, match_label
@@ -77,6 +79,8 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
     Args:
         node: labels and allocatable of a node; one without GPUs gets zeros.
     """
+    if node.devices:
+        return _by_claim(node)
     match = match_label(node.labels)
     product = next((node.labels[label] for label in _PRODUCT_LABELS if label in node.labels), "")
     resource = _resource(match.gpu, node.allocatable)
@@ -112,6 +116,42 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
         allocatable_gpus=0 if contradicts or not whole else reported,
         usable_memory_bytes=usable_bytes,
         exclusions=tuple(exclusions),
+        warnings=tuple(warnings),
+        shares=shares,
+    )
+
+
+def _by_claim(node: NodeFacts) -> NodeGpus:
+    """Return the GPUs of a node whose ResourceSlices tell of them; its labels and resources do not count."""
+    products = sorted({each.product for each in node.devices})
+    match, product = dra_match(node.devices), products[0]
+    wrong = _product_exclusions(match.gpu, product, match.usable_memory_bytes or 0)
+    if len(products) > 1:
+        wrong = [f"it has GPUs of several products ({shortened(', '.join(products))})"]
+    slices_only = all(each.profile for each in node.devices)
+    shares: tuple[ShareOffer, ...] = ()
+    why_not = wrong[0] if wrong else ""
+    if match.gpu is not None and len(products) == 1 and (slices_only or not wrong):
+        shares, why_not = dra_shares(node.devices, match.gpu, match.usable_memory_bytes)
+    warnings = [*match.warnings] if not slices_only else []
+    offered = {name: count for name, count in node.allocatable.items() if count}
+    if offered:
+        told = ", ".join(f"{count} {name}" for name, count in offered.items())
+        warnings.append(f"its device plugin offers {told} as well; the GPUs of its ResourceSlices count once, by claim")
+    labelled = node.labels.get(_PRODUCT_LABELS[0], product)
+    if labelled.replace(" ", "-") != product.replace(" ", "-"):
+        warnings.append(f"its labels say {shortened(labelled)!r} and its ResourceSlices {product!r}, which count")
+    if not shares:
+        warnings.append(f"nothing is planned on it: {why_not}")
+    return NodeGpus(
+        gpu=match.gpu,
+        product=product,
+        resource=CLAIMED,
+        sharing=GpuSharing.MIG if slices_only else GpuSharing.WHOLE,
+        physical_gpus=sum(each.count for each in node.devices if not each.profile),
+        allocatable_gpus=0,
+        usable_memory_bytes=match.usable_memory_bytes,
+        exclusions=("its GPUs are given by claims only",),
         warnings=tuple(warnings),
         shares=shares,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from deepseek_operator.capacity.dra import CLAIMED
 from deepseek_operator.capacity.facts import PodFacts
 from deepseek_operator.capacity.inventory import NodeInventory
 from deepseek_operator.capacity.kai import FRACTION_PERCENT, KAI_MEMORY, KAI_RESERVATIONS
@@ -50,16 +51,21 @@ def free_shares(node: NodeInventory, offer: ShareOffer, is_own: IsOwn) -> int:
         whole = sum(pod.gpus.get(node.resource, 0) for pod in others if pod.namespace != KAI_RESERVATIONS)
         gpus = max(0, offer.slices // share.slices_per_gpu - whole)
         return _packed([total] * gpus, (held for pod in others if (held := _kai_held(pod, total))), _need(share))
-    return max(0, offer.slices - sum(pod.gpus.get(share.resource, 0) for pod in others))
+    return max(0, offer.slices - sum(pod.gpus.get(_counted(share), 0) for pod in others))
 
 
-def holds_share(node: NodeInventory, pod: PodFacts, share: GpuShare) -> bool:
-    """Return whether a pod on a node holds one share of that size."""
+def holds_share(pod: PodFacts, share: GpuShare, gpus: int) -> bool:
+    """Return whether a pod holds so many GPUs, or shares of them, of the planned kind."""
     if share.mechanism is ShareMechanism.KAI:
         return pod.gpus.get(KAI_MEMORY) == _need(share)
-    if share.mechanism is ShareMechanism.HAMI and share.is_part:
-        return pod.gpus.get(share.resource) == 1 and pod.gpus.get(HAMI_MEMORY) == _need(share)
-    return pod.gpus.get(share.resource) == 1
+    if share.mechanism is ShareMechanism.HAMI and share.is_part and pod.gpus.get(HAMI_MEMORY) != _need(share):
+        return False
+    return pod.gpus.get(_counted(share)) == gpus
+
+
+def _counted(share: GpuShare) -> str:
+    """Return the name under which a pod's shares are counted."""
+    return CLAIMED if share.mechanism is ShareMechanism.DRA else share.resource
 
 
 def _need(share: GpuShare) -> int:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from deepseek_operator.api.v1alpha1 import KIND as DEPLOYMENT_KIND
-from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, read_taints
+from deepseek_operator.capacity.dra import SliceFacts, loaded_devices, read_slice, stored_devices
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, joined, read_node, read_pod, read_taints
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
 from deepseek_operator.capacity.hami import loaded_hami, stored_hami
 from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
@@ -21,6 +22,8 @@ from deepseek_operator.resources.features import ClusterFeatures, features_named
 
 API_VERSION: Final = "deepseek-operator.io/v1alpha1"
 KIND: Final = "InventorySnapshot"
+
+SLICE_KIND: Final = "ResourceSlice"
 
 _REMEDY = "write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
 
@@ -161,17 +164,20 @@ def _refuse_duplicates(what: str, names: Iterable[str]) -> None:
 def _loaded_list(items: Iterable[Mapping[str, object]], list_kind: str) -> tuple[list[NodeFacts], list[PodFacts]]:
     nodes: list[NodeFacts] = []
     pods: list[PodFacts] = []
+    slices: list[SliceFacts] = []
     for item in items:
         kind = item.get("kind", "Node" if list_kind == "NodeList" else None)
         if kind == "Node":
             nodes.append(read_node(item))
         elif kind == "Pod":
             pods.append(read_pod(item))
+        elif kind == SLICE_KIND:
+            slices.append(read_slice(item))
         elif kind != DEPLOYMENT_KIND:
             raise InventoryError(f"the list holds a {shortened(str(kind))}, which is neither Node nor Pod")
     if not nodes:
         raise InventoryError("the list holds no Node")
-    return nodes, pods
+    return joined(nodes, slices), pods
 
 
 def _stored_node(node: NodeFacts) -> dict[str, object]:
@@ -190,6 +196,7 @@ def _stored_node(node: NodeFacts) -> dict[str, object]:
         "deleting": node.deleting,
         "allocatable": dict(node.allocatable),
         "memoryBytes": node.memory_bytes,
+        "devices": stored_devices(node.devices),
         "hami": {} if node.hami is None else stored_hami(node.hami),
         "rdma": {"resource": node.rdma_resource, "devices": node.rdma_devices} if node.rdma_resource else {},
     }
@@ -225,6 +232,7 @@ def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
         deleting=is_set(stored, "deleting"),
         allocatable=_counts_at(stored, "allocatable"),
         memory_bytes=integer_at(stored, "memoryBytes"),
+        devices=loaded_devices(stored),
         hami=loaded_hami(mapping_at(stored, "hami")) if stored.get("hami") else None,
         rdma_resource=text_at(rdma, "resource") or None,
         rdma_devices=integer_at(rdma, "devices"),

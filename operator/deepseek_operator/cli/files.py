@@ -15,6 +15,7 @@ from deepseek_operator.units import MIB
 
 if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+    from deepseek_operator.capacity.dra import SliceFacts
     from deepseek_operator.capacity.facts import NodeFacts, PodFacts
     from deepseek_operator.capacity.inventory import Inventory
     from deepseek_operator.cluster import Cluster
@@ -131,14 +132,28 @@ def _load_json(path: Path) -> Mapping[str, object]:
 
 async def _read_live(kubeconfig: str | None) -> Facts:
     """Read page by page and keep facts only, so that large clusters stay small in memory."""
-    from deepseek_operator.capacity.facts import read_node, read_pod
+    from deepseek_operator.capacity.facts import joined, read_node, read_pod
     from deepseek_operator.cluster import UNFINISHED_PODS, connect
 
     async with await connect(kubeconfig) as cluster:
-        nodes = [read_node(node) async for node in cluster.list("Node")]
+        nodes = joined([read_node(node) async for node in cluster.list("Node")], await _slices(cluster))
         pods = [read_pod(pod) async for pod in cluster.list("Pod", field_selector=UNFINISHED_PODS)]
         reported = await _reported(cluster)
     return nodes, [pod for pod in pods if pod.matters], reported
+
+
+async def _slices(cluster: Cluster) -> list[SliceFacts]:
+    """Return the ResourceSlices of the cluster; none where it serves no such API."""
+    from deepseek_operator.capacity.dra import read_slice
+    from deepseek_operator.errors import ForbiddenError, NotFoundError
+
+    try:
+        return [read_slice(each) async for each in cluster.list("ResourceSlice")]
+    except NotFoundError:
+        return []
+    except ForbiddenError as error:
+        typer.echo(f"planned without GPUs that are given by claims: {error}", err=True)
+        return []
 
 
 async def _reported(cluster: Cluster) -> list[Measurement]:

@@ -42,10 +42,11 @@ class Followed:
     optional: bool = False
 
 
-OPTIONAL = frozenset({"LeaderWorkerSet"})
-"""Kinds of other projects, whose definition may be missing."""
+OPTIONAL = frozenset({"LeaderWorkerSet", "ResourceClaimTemplate", "ResourceSlice"})
+"""Kinds of other projects, whose definition may be missing, and those of newer releases of Kubernetes."""
 
 NODES = Followed(kind="Node")
+SLICES = Followed(kind="ResourceSlice", optional=True)
 PODS = Followed(kind="Pod", field_selector=UNFINISHED_PODS)
 CHILDREN = tuple(
     Followed(kind=kind, label_selector=OUR_CHILDREN, optional=kind in OPTIONAL)
@@ -55,6 +56,7 @@ CHILDREN = tuple(
         "Service",
         "PodDisruptionBudget",
         "NetworkPolicy",
+        "ResourceClaimTemplate",
         "Job",
         *sorted(WORKLOADS),
     )
@@ -74,7 +76,7 @@ class Followers:
     def __init__(self, cluster: Cluster, operator: Operator, namespaces: Sequence[str]) -> None:
         self._cluster = cluster
         self._operator = operator
-        self._what: list[tuple[Followed, str | None]] = [(NODES, None)]
+        self._what: list[tuple[Followed, str | None]] = [(NODES, None), (SLICES, None)]
         self._what += [(each, namespace) for each in (PODS, *CHILDREN) for namespace in namespaces or (None,)]
         self._listed = [asyncio.Event() for _ in self._what]
 

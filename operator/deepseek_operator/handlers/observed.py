@@ -47,11 +47,15 @@ class Identity:
     uid: str
 
 
+KNOWN_BY_NAME = frozenset({"Node", "ResourceSlice"})
+"""Kinds of which only facts are kept, without UID."""
+
+
 def identity(body: JsonObject, kind: str) -> Identity:
     """Return the identity of an object; the items of a list do not tell their kind."""
     metadata = body["metadata"]
-    if kind == "Node":
-        return node_identity(metadata["name"])
+    if kind in KNOWN_BY_NAME:
+        return Identity(kind, "", metadata["name"], "")
     return Identity(kind, metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
 
 

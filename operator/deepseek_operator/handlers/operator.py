@@ -123,6 +123,9 @@ class Operator:
                 case "Node":
                     if self._nodes.set_node(body):  # most changes are heartbeats and concern nobody
                         self._settle(nodes_changed=True)
+                case "ResourceSlice":
+                    if self._nodes.set_slice(body):
+                        self._settle(nodes_changed=True)
                 case "Pod":
                     if self._nodes.set_pod(body):
                         self._settle()
@@ -138,6 +141,9 @@ class Operator:
             case "Node":
                 if self._nodes.remove_node(gone.name):
                     self._settle(nodes_changed=True)
+            case "ResourceSlice":
+                if self._nodes.remove_slice(gone.name):
+                    self._settle(nodes_changed=True)
             case "Pod":
                 if self._nodes.remove_pod(gone.namespace, gone.name, gone.uid):
                     self._settle()
@@ -150,6 +156,8 @@ class Operator:
         match kind:
             case "Node":
                 found = {node_identity(name) for name in self._nodes.node_names()}
+            case "ResourceSlice":
+                found = {Identity(kind, "", name, "") for name in self._nodes.slice_names()}
             case "Pod":
                 found = {Identity("Pod", space, name, uid) for space, name, uid in self._nodes.pod_names()}
             case _:

@@ -15,6 +15,7 @@ from deepseek_operator.catalog.spot import SPOT_LABELS, SPOT_TAINTS
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.resources.gpu_share import label_rules, label_values
 from deepseek_operator.resources.names import Manifest, selector_labels
+from deepseek_operator.resources.resource_claim_template import takes_claim
 
 
 def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | None = None) -> Manifest:
@@ -34,7 +35,7 @@ def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | Non
     Source: the labels of GPU feature discovery, as the catalogue records them.
     """
     expressions: list[Manifest] = []
-    if gpu.label_key is not None and gpu.label_value is not None:
+    if gpu.label_key is not None and gpu.label_value is not None and not takes_claim(share):
         expressions.append({"key": gpu.label_key, "operator": "In", "values": label_values(gpu, share)})
         expressions += label_rules(share)
     if spot is Spot.ONLY:

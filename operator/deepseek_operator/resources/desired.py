@@ -26,6 +26,7 @@ from deepseek_operator.resources.names import Manifest, Owner
 from deepseek_operator.resources.networkpolicy import build_network_policies
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
 from deepseek_operator.resources.probes import progress_deadline_seconds
+from deepseek_operator.resources.resource_claim_template import build_resource_claim_template
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.resources.service import build_service
 from deepseek_operator.resources.storage import build_cache_claim
@@ -101,6 +102,7 @@ def desired(
         if (download := model_download(owner.name, deployment.spec, plan)) is not None:
             pod = template["leader"] if plan.nodes_per_replica > 1 else template
             manifests += build_download(owner, download, pod)
+        manifests.append(build_resource_claim_template(owner, plan, plan_hash))
         manifests += (
             build_group_workload(owner, deployment, template, replicas)
             if plan.nodes_per_replica > 1

@@ -28,6 +28,7 @@ from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, co
 from deepseek_operator.resources.pod_resources import build_resources, node_memory, shm_bytes
 from deepseek_operator.resources.priorityclass import priority_class_name
 from deepseek_operator.resources.probes import build_probes, startup_seconds
+from deepseek_operator.resources.resource_claim_template import claim_template_name
 from deepseek_operator.resources.service import ENGINE_PORT, port_name
 from deepseek_operator.resources.storage import ModelSource, model_source
 from deepseek_operator.resources.triton import triton_template
@@ -90,6 +91,9 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     asked = _asked_gpus(deployment, plan)
     if asked.scheduler:
         pod["schedulerName"] = asked.scheduler
+    if asked.claims:
+        template_name = claim_template_name(owner, plan_hash)
+        pod["resourceClaims"] = [{"name": name, "resourceClaimTemplateName": template_name} for name in asked.claims]
     template: Manifest = {
         "metadata": {
             "labels": {**common_labels(owner), **selector_labels(owner), **asked.labels},
@@ -135,7 +139,7 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         "args": vllm.build_args(plan, settings, engine_flags(ENGINE, plan.engine_release)),
         "env": _environment(engine, source, feature_environment(engine, plan)),
         "ports": [{"name": port_name(tls=tls), "containerPort": ENGINE_PORT, "protocol": "TCP"}],
-        "resources": build_resources(plan.parallelism, _asked_gpus(deployment, plan).resources, memory),
+        "resources": build_resources(plan.parallelism, _asked_gpus(deployment, plan), memory),
         **build_probes(
             patience_seconds=start_patience_seconds(engine, replica_weights_bytes(plan)),
             port_name=port_name(tls=tls),

@@ -12,6 +12,7 @@ from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.mig import resource_profile
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.resources.names import Manifest
+from deepseek_operator.resources.resource_claim_template import ANNOTATION_CLAIMED_GPUS, REQUEST_NAME
 from deepseek_operator.units import MIB
 
 HAMI_MEMORY = "nvidia.com/gpumem"
@@ -57,12 +58,14 @@ class ShareRequest:
         resources: extended resources of the engine container and their amounts.
         annotations: of the pod.
         labels: of the pod.
+        claims: names of the pod's claims that the engine container uses.
         scheduler: name of the scheduler; empty for the cluster's default.
     """
 
     resources: dict[str, str]
     annotations: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    claims: tuple[str, ...] = ()
     scheduler: str = ""
 
 
@@ -90,7 +93,10 @@ def share_request(
             labels={KAI_QUEUE: name} if (name := pod_queue(share, queue)) else {},
             scheduler=KAI_SCHEDULER,
         )
-    return ShareRequest(resources={share.resource: "1"} if share.resource else {})
+    if share.mechanism is ShareMechanism.DRA:
+        told = {ANNOTATION_CLAIMED_GPUS: str(gpus)}
+        return ShareRequest(resources={}, annotations=told, claims=(REQUEST_NAME,))
+    return ShareRequest(resources={share.resource: "1"})
 
 
 def pod_queue(share: GpuShare | None, queue: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.host_memory import NodeMemory, host_memory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.engine_features import kv_offload_bytes_per_engine
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.gpu_share import ShareRequest
 from deepseek_operator.resources.names import Manifest
 from deepseek_operator.units import GIB, ceil_div
 
@@ -60,22 +59,26 @@ def shm_bytes(memory: NodeMemory) -> int:
     return SHM_BASE_BYTES + memory.num_ranks * SHM_PER_GPU_BYTES + shared
 
 
-def build_resources(parallelism: Parallelism, gpus: Mapping[str, str], memory: NodeMemory) -> Manifest:
+def build_resources(parallelism: Parallelism, asked: ShareRequest, memory: NodeMemory) -> Manifest:
     """Return the ``resources`` of the engine container.
 
     Memory is requested and not limited: pages of the checkpoint that the kernel may drop would count against a limit.
 
     Args:
         parallelism: split of the replica.
-        gpus: extended resources by which the pod gets its GPUs, such as ``nvidia.com/gpu``; their requests equal
-            their limits, because they cannot be overcommitted.
+        asked: how the pod gets its GPUs: by claims, or by extended resources such as ``nvidia.com/gpu``, whose
+            requests equal their limits, because they cannot be overcommitted.
         memory: host memory of the pod's node.
     """
     resources: Manifest = {
         "requests": {
             "cpu": str(cpu_cores(parallelism)),
             "memory": f"{ceil_div(memory.needed_bytes, GIB)}Gi",
-            **gpus,
+            **asked.resources,
         },
     }
-    return resources | ({"limits": dict(gpus)} if gpus else {})
+    if asked.resources:
+        resources["limits"] = dict(asked.resources)
+    if asked.claims:
+        resources["claims"] = [{"name": name} for name in asked.claims]
+    return resources

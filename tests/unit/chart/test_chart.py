@@ -109,6 +109,8 @@ ALLOWED = {
     ("events.k8s.io", "events"): {"create", "patch"},
     ("leaderworkerset.x-k8s.io", "leaderworkersets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("resource.k8s.io", "resourceclaimtemplates"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("resource.k8s.io", "resourceslices"): {"get", "list", "watch"},
     ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
 }
 """Everything that the operator may do; a right more is a change of this table."""
