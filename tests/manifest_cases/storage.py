@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manifest_cases.case import ManifestCase
+from manifest_cases.groups import LEADER_WORKER_SET, STAGES
 from model_factories import make_plan
 
 NAME = "deepseek-ai/deepseek-llm-67b-chat"
@@ -33,6 +34,19 @@ CASES = [
         | {"engine": {"env": [{"name": "HF_ENDPOINT", "value": "https://hub.example"}]}},
         plan=make_plan(),
         replicas=2,
+    ),
+    ManifestCase(
+        name="storage-cache-group",
+        says="a group over two nodes reads a shared cache",
+        spec={
+            "model": {
+                "name": "deepseek-ai/DeepSeek-R1",
+                "cache": {"claimName": "hub"},
+            },
+        },
+        plan=STAGES,
+        replicas=2,
+        known={"features": LEADER_WORKER_SET},
     ),
     ManifestCase(
         name="network-policy",

@@ -87,6 +87,8 @@ def _download(job: Manifest, children: Children, pods: Iterable[PodState]) -> Ho
     if (failed := conditions.get("Failed", {})).get("status") == "True":
         message = f"the download of {what} failed: {failed.get('message', '')}; delete Job {name} to try again"
         return Hold(reason=DOWNLOAD_FAILED, message=message, stuck=True)
+    if conditions.get("Suspended", {}).get("status") == "True":
+        return Hold(reason=DOWNLOADING, message=f"Job {name}, the download of {what}, was suspended by somebody else")
     waiting = next((pod for pod in pods if pod.waiting_reason and not pod.deleting), None)
     if waiting is None:
         return Hold(reason=DOWNLOADING, message=f"Job {name} downloads {what}; the model starts when it is complete")

@@ -9,7 +9,7 @@ from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.gang import Gang, gang_of
 from deepseek_operator.resources.group_stateful_set import build_group_stateful_sets
 from deepseek_operator.resources.leader_worker_set import build_leader_worker_set
-from deepseek_operator.resources.names import LABEL_ROLE, Manifest, Owner
+from deepseek_operator.resources.names import LABEL_COMPONENT, LABEL_ROLE, Manifest, Owner
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
 
 
@@ -41,11 +41,15 @@ def build_group_workload(
 def _group_budget(owner: Owner, replicas: int | None) -> Manifest | None:
     """Return the budget of all pods of all groups: a drain takes one pod, its group restarts, and then the next.
 
-    A budget of the leaders alone would let drains take a worker of every group at once.
+    A budget of the leaders alone would let drains take a worker of every group at once. Pods of a download are left
+    out: a budget over pods of a Job cannot be counted, and then allows no eviction at all (disruption controller,
+    "jobs.batch does not implement the scale subresource").
     """
     budget = build_pod_disruption_budget(owner, replicas=replicas)
     if budget is not None:
-        del budget["spec"]["selector"]["matchLabels"][LABEL_ROLE]
+        selected = budget["spec"]["selector"]["matchLabels"]
+        del selected[LABEL_ROLE]
+        selected[LABEL_COMPONENT] = "engine"
     return budget
 
 

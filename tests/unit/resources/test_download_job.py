@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.resources.desired import desired
 from deepseek_operator.resources.download_job import build_download, model_download
 from deepseek_operator.resources.engine_pod import build_pod_template
 from deepseek_operator.resources.names import Manifest, Owner
@@ -105,7 +107,18 @@ def test_the_name_follows_the_pod_because_a_jobs_pod_can_never_be_changed():
     assert all(name.startswith("deepseek-67b-download-") for name in names)
 
 
-def test_no_service_and_no_budget_selects_its_pods():
-    labels = job_of()["spec"]["template"]["metadata"]["labels"]
-    assert labels["app.kubernetes.io/component"] == "download"
-    assert "deepseek-operator.io/role" not in labels
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_no_service_and_no_budget_selects_its_pods(nodes: int):
+    """A budget over pods of a Job could not be counted, and would then stop every drain."""
+    split = Parallelism(tensor=8, pipeline=nodes)
+    plan = make_plan(nodes_per_replica=nodes, gpus_per_replica=split.world_size, parallelism=split)
+    cached = make_deployment(model={"name": NAME, "cache": {"claimName": "hub"}})
+    manifests = desired(cached, plan, uid="u", replicas=2, plan_hash="1f3a5c7e")
+    labels = next(each for each in manifests if each["kind"] == "Job")["spec"]["template"]["metadata"]["labels"]
+    selectors = {
+        each["kind"]: each["spec"]["selector"].get("matchLabels") or each["spec"]["selector"]
+        for each in manifests
+        if "selector" in each.get("spec", {}) and each["spec"].get("clusterIP") != "None"
+    }
+    assert {"Service", "PodDisruptionBudget"} <= selectors.keys()
+    assert [kind for kind, selector in selectors.items() if selector.items() <= labels.items()] == []
