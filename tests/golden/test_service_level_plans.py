@@ -9,7 +9,7 @@ is the row for means. ``UPDATE_GOLDEN=1 pytest tests/golden`` writes the file an
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,7 @@ CASES = [
     ),
     Case(
         model=V3,
-        available=supply(pool(H100, 2)),
+        available=supply(replace(pool(H100, 2), rdma_resource="rdma/hca", rdma_devices=8)),
         gpus=16,
         other_split="TP2 DP8 EP16",
         other_requests=64,

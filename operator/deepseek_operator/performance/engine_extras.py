@@ -22,10 +22,9 @@ from deepseek_operator.performance.features import (
     prefill_of,
     prompt_queues,
     tpot_terms,
-    unfitted_seconds,
 )
 from deepseek_operator.performance.prediction import Prediction
-from deepseek_operator.performance.roofline import predict_seconds
+from deepseek_operator.performance.roofline import predict_seconds, step_latency_seconds
 
 OFFLOAD_BAND_PERCENT = 50
 """Half width that weights in host memory add: no run was measured. Source: judgement; reads by kernels over PCI Express
@@ -113,7 +112,7 @@ def _step_seconds(
     """Return the seconds of one step, its draft included, and what prefills of others add to each token."""
     weights, prefill = coefficients().tpot.weights, prefill_of(point)
     terms = tpot_terms(point, prefill)
-    extra = unfitted_seconds(point)
+    extra = step_latency_seconds(point)
     total = sum(weights[name] * terms[name] for name in TPOT_TERMS)
     factor = (plain - extra) / total
     interruptions = factor * sum(weights[name] * terms[name] for name in TPOT_TERMS if name not in _DECODE)

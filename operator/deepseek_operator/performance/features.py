@@ -26,16 +26,6 @@ The engine's own one-shot all-reduce needs NVLink or at most two PCIe GPUs; else
 PIPELINE_HOP_SECONDS = 50e-6
 """Assumed latency of passing activations to the next pipeline stage; not measured (no data with pipelines)."""
 
-NODE_HOP_SECONDS = 100e-6
-"""Assumed latency on top when that stage is on another node; not measured."""
-
-NODE_ALL_TO_ALL_SECONDS = 122e-6
-"""Extra latency per layer with experts when tokens go to experts on other nodes and back.
-
-Source: DeepEP README, low-latency kernels on H800 with 400 Gb/s InfiniBand: 118 + 195 microseconds over 16 GPUs of two
-nodes against 77 + 114 over the 8 GPUs of one node. It needs RDMA; without it the exchange is slower.
-"""
-
 LOW_PRECISION_SHARE = 0.72
 """Share of the data sheet's rate that matrices below 16 bits reach, relative to what those of 16 bits reach of theirs.
 
@@ -100,6 +90,7 @@ class ServingPoint:
         kv_bytes_per_token: bytes per cached token on one GPU, summed over its column of pipeline stages.
         batch: requests in flight in the whole replica, 1 or more.
         nodes: nodes that the replica spans.
+        rdma: whether its pods reach other nodes by RDMA.
         engine: ``vllm``, ``sglang`` or ``trtllm``.
         engine_release: its release; one that was not measured counts as an average of those that were.
         max_num_batched_tokens: tokens of one step of one engine; 0 reads every prompt in one step.
@@ -114,6 +105,7 @@ class ServingPoint:
     input_tokens: int
     output_tokens: int
     nodes: int = 1
+    rdma: bool = True
     engine: str = "vllm"
     engine_release: str = ""
     max_num_batched_tokens: int = 0
@@ -140,7 +132,7 @@ def tpot_terms(point: ServingPoint, prefill: Work) -> dict[str, float]:
     rate = _matrix_rate(point)
     link = _link_bytes_per_second(point)
     per_engine = max(1.0, point.batch / point.parallelism.data)
-    sharing = max(0.0, point.batch / prompt_queues(point) - 1) / max(1, point.output_tokens)
+    sharing = prefills_per_token(point)
     return {
         "dense_weights": work.dense_bytes / bandwidth,
         "expert_weights": work.expert_bytes / bandwidth,
@@ -217,6 +209,11 @@ def prompt_queues(point: ServingPoint) -> int:
     return point.parallelism.data * point.parallelism.pipeline
 
 
+def prefills_per_token(point: ServingPoint) -> float:
+    """Return the prompts of others that a queue reads while it writes one token of each answer."""
+    return max(0.0, point.batch / prompt_queues(point) - 1) / max(1, point.output_tokens)
+
+
 def prefill_seconds(prefill: Work, point: ServingPoint, weights: Mapping[str, float]) -> float:
     """Return how long one prompt keeps its queue busy: the time that it takes from the answers of others.
 
@@ -243,18 +240,14 @@ def prefill_of(point: ServingPoint) -> Work:
 
 
 def unfitted_seconds(point: ServingPoint) -> float:
-    """Return latency per pass that no measurement covers: all-reduce over PCIe, and what stages and nodes add."""
+    """Return latency per pass that no measurement covers: all-reduce over PCIe, and what stages add inside a node."""
     split = point.parallelism
-    seconds = (split.pipeline - 1) * PIPELINE_HOP_SECONDS + (point.nodes - 1) * NODE_HOP_SECONDS
+    seconds = (split.pipeline - 1) * PIPELINE_HOP_SECONDS
     if not linked(point.gpu, split.tensor):
         seconds += 2 * point.shape.num_layers * UNLINKED_ALL_REDUCE_SECONDS
     experts = point.shape.experts
-    if experts is not None and split.data > 1:
-        layers = point.shape.num_layers - experts.num_dense_layers
-        if point.nodes > 1:
-            seconds += layers * NODE_ALL_TO_ALL_SECONDS
-        if not point.gpu.link_gb_per_second:
-            seconds += 2 * layers * UNLINKED_ALL_REDUCE_SECONDS
+    if experts is not None and split.data > 1 and not point.gpu.link_gb_per_second:
+        seconds += 2 * (point.shape.num_layers - experts.num_dense_layers) * UNLINKED_ALL_REDUCE_SECONDS
     return seconds
 
 

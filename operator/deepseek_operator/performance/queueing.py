@@ -25,6 +25,7 @@ from statistics import NormalDist
 
 from deepseek_operator.performance.coefficients import Coefficients, coefficients
 from deepseek_operator.performance.features import ServingPoint, prefill_of, prefill_seconds, prompt_queues
+from deepseek_operator.performance.network import prompt_network_seconds
 from deepseek_operator.performance.prediction import Prediction
 
 SECOND_MOMENT = 2.0
@@ -78,6 +79,7 @@ def latency_percentiles(
     queues = prompt_queues(point)
     in_queue = max(1.0, point.batch / queues)
     service = prefill_seconds(prefill_of(point), point, (fit or coefficients()).tpot.weights)
+    service += prompt_network_seconds(point)
     closed = arrivals_per_second is None
     rate = in_queue / (ttft + answer) if arrivals_per_second is None else arrivals_per_second / queues
     busy = rate * service

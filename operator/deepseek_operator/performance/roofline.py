@@ -14,7 +14,15 @@ from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.performance.chunked_prefill import further_steps
 from deepseek_operator.performance.coefficients import Coefficients, coefficients
 from deepseek_operator.performance.effects import correction, covariates_of, factors_of
-from deepseek_operator.performance.features import ServingPoint, prefill_of, tpot_terms, ttft_terms, unfitted_seconds
+from deepseek_operator.performance.features import (
+    ServingPoint,
+    prefill_of,
+    prefills_per_token,
+    tpot_terms,
+    ttft_terms,
+    unfitted_seconds,
+)
+from deepseek_operator.performance.network import between_nodes_seconds, prompt_network_seconds
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
 from deepseek_operator.performance.second_source import SecondSource, blended_seconds, is_asked, transferred
 
@@ -87,12 +95,20 @@ def predict_seconds(point: ServingPoint, fit: Coefficients) -> tuple[float, floa
     if not can_predict(point.gpu) or not math.isfinite(point.precision.tflops) or point.precision.tflops <= 0:
         return None
     levels, covariates = factors_of(point, fit.models), covariates_of(point)
-    prefill, extra = prefill_of(point), unfitted_seconds(point)
+    prefill = prefill_of(point)
     roofline = _weighted(tpot_terms(point, prefill), fit.tpot.weights)
     first = _weighted(ttft_terms(point, prefill, roofline), fit.ttft.weights)
-    tpot = roofline * correction(fit.tpot.effects, levels, covariates) + extra
-    ttft = first * correction(fit.ttft.effects, levels, covariates) + extra + further_steps(point) * tpot
+    tpot = roofline * correction(fit.tpot.effects, levels, covariates) + step_latency_seconds(point)
+    sent = prompt_network_seconds(point)
+    tpot += sent * prefills_per_token(point)
+    alone = unfitted_seconds(point) + sent
+    ttft = first * correction(fit.ttft.effects, levels, covariates) + alone + further_steps(point) * tpot
     return ttft, tpot, fit.source(levels)
+
+
+def step_latency_seconds(point: ServingPoint) -> float:
+    """Return what no measurement covers of one decode step: links without a fast one, stages and other nodes."""
+    return unfitted_seconds(point) + between_nodes_seconds(point, point.batch / point.parallelism.pipeline)
 
 
 def _weighted(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:

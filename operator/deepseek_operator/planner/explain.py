@@ -178,6 +178,10 @@ def _why_this_split(best: Choice) -> str:
         link = f"joined by {gpu.link_kind} inside a node"
     else:
         link = "joined by PCIe, where a tensor-parallel group above 4 is planned only when it is pinned"
+    if best.candidate.nodes > 1:
+        rdma = best.candidate.pool.rdma_resource
+        missing = "not every node offers the same RDMA resource, and the predicted speed counts that"
+        link += f", between nodes by {f'RDMA ({rdma})' if rdma else f'TCP ({missing})'}"
     parts = []
     if split.tensor > 1:
         parts.append(f"{split.tensor} GPUs share every layer")

@@ -110,6 +110,7 @@ def _point(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, r
         input_tokens=workload.input_tokens,
         output_tokens=workload.output_tokens,
         nodes=candidate.nodes,
+        rdma=candidate.pool.rdma_resource is not None,
         max_num_batched_tokens=memory.settings.max_num_batched_tokens,
     )
 

@@ -30,8 +30,8 @@ def test_a_pinned_batch_stays():
 
 
 def test_steps_are_shortened_before_more_gpus_are_taken():
-    asked = request(R1, workload=ENGINES, sla=Sla(ttft_milliseconds=2000, tpot_milliseconds=50))
-    nodes = supply(pool(H100, 2))
+    asked = request(R1, workload=ENGINES, sla=Sla(ttft_milliseconds=2500, tpot_milliseconds=55))
+    nodes = supply(replace(pool(H100, 2), rdma_resource="rdma/hca", rdma_devices=8))
     plan = planned(asked, nodes)
     assert plan.max_num_batched_tokens == 4096
     assert "Steps of 4,096 tokens leave room for the KV cache." in " ".join(plan.reasons)

@@ -62,10 +62,13 @@ def test_a_refusal_names_a_plan_along_each_axis_that_helps(
 
 
 def test_the_fewest_nodes_are_found() -> None:
-    (more,) = (each for each in refused(request(R1), supply(pool(L40S))).nearest_plans if each.axis == "MoreGpus")
+    def nodes(count: int) -> Supply:
+        return supply(replace(pool(L40S, count), rdma_resource="rdma/hca", rdma_devices=8))
+
+    (more,) = (each for each in refused(request(R1), nodes(1)).nearest_plans if each.axis == "MoreGpus")
     assert more.change == "add 7 nodes of 8 x l40s"
-    planned(request(R1), supply(pool(L40S, 8)))
-    refused(request(R1), supply(pool(L40S, 7)))
+    planned(request(R1), nodes(8))
+    refused(request(R1), nodes(7))
 
 
 def test_the_service_level_that_is_named_has_a_plan() -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.planner.request import GpuPool
+from deepseek_operator.planner.request import GpuPool, PinnedParallelism
 from deepseek_operator.planner.topology import layouts, most_tensor
-from planner_values import A100, H100, L40S, pool
+from planner_values import A100, H100, L40S, R1, planned, pool, request, supply
 
 
 def _nodes(*by_count: tuple[int, int]) -> GpuPool:
@@ -46,3 +46,20 @@ def test_a_replica_lies_on_equal_nodes(
 )
 def test_tensor_groups_follow_the_fast_link(gpu: str, most: int):
     assert most_tensor(pool(gpu)) == most
+
+
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        pytest.param("rdma/hca", "between nodes by RDMA (rdma/hca)", id="rdma"),
+        pytest.param(
+            None,
+            "between nodes by TCP (not every node offers the same RDMA resource, and the predicted speed counts that)",
+            id="tcp",
+        ),
+    ],
+)
+def test_the_reasons_say_how_nodes_are_joined(resource: str | None, said: str):
+    nodes = replace(pool(H100, 2), rdma_resource=resource, rdma_devices=8)
+    found = planned(request(R1, parallelism=PinnedParallelism(tensor=8, pipeline=2)), supply(nodes))
+    assert any(said in reason for reason in found.reasons)
