@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_operator.capacity.placement.known_set import Placed, evenly, place_known_set
@@ -57,6 +57,7 @@ def assert_rooms_hold(rooms: Sequence[Room], placed: Sequence[tuple[PodShape, Sp
     assert min(*cpu, *memory) >= 0
 
 
+@settings(deadline=None)
 @given(rooms=rooms_of, pods=pods_of)
 def test_one_by_one_never_gives_what_is_not_there(rooms: list[Room], pods: dict[PodShape, int]) -> None:
     placer = OneByOne(rooms, pods)
@@ -68,6 +69,7 @@ def placed_of(found: Placed) -> list[tuple[PodShape, Spot]]:
     return [(shape, spot) for shape, spots in found.spots.items() for spot in spots]
 
 
+@settings(deadline=None)
 @given(rooms=rooms_of, pods=pods_of)
 def test_a_known_set_is_placed_within_rooms_and_bound(rooms: list[Room], pods: dict[PodShape, int]) -> None:
     found = place_known_set(rooms, pods, seconds=2)
