@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.catalog.engines import engine_release
+from deepseek_operator.catalog.batch_limits import default_batch_limits
 from deepseek_operator.memory.estimate import EngineSettings, estimate
 from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.price import ranking_price
@@ -84,9 +84,7 @@ def test_a_plan_fits_by_the_memory_estimate_and_keeps_every_limit(asked: PlanReq
     assert found.gpus_per_replica == found.parallelism.world_size
     assert found.gpus_per_replica * found.replicas <= nodes.total_gpus
     assert found.max_num_seqs <= max(
-        engine_release("vllm", found.engine_release)
-        .default_batch_limits(nodes.usable_memory_bytes, nodes.gpu.id)
-        .max_num_seqs,
+        default_batch_limits(nodes.usable_memory_bytes, nodes.gpu.id, found.engine_release).max_num_seqs,
         workload.concurrency,
     )
     if asked.max_gpus_total is not None:

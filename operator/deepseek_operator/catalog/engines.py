@@ -10,27 +10,9 @@ from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
 from deepseek_operator.errors import UnknownEngineReleaseError
-from deepseek_operator.units import GIB
 
 DEFAULT_ENGINE = "vllm"
 DEFAULT_VERSION = "0.32.0"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchLimits:
-    """Limits of one scheduler step when the user sets none."""
-
-    max_num_batched_tokens: int
-    max_num_seqs: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchLimitClass:
-    """A class of GPUs with the same defaults: at least so much memory, and a name without ``excluded_name``."""
-
-    smallest_memory_bytes: int
-    excluded_name: str
-    limits: BatchLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +25,6 @@ class EngineRelease:
         image_notes: how far the image name is verified.
         gpu_memory_utilization_percent: the engine's default share of a GPU's memory.
         block_size: tokens of a KV cache block before an attention backend overrides it.
-        batch_limit_classes: largest memory first; the first that applies decides.
         cuda_graph_largest_batch: ceiling of the captured batch sizes.
         cuda_graph_largest_batch_datacenter_blackwell: the same on compute capability 10.x.
         source: where the defaults were read.
@@ -56,7 +37,6 @@ class EngineRelease:
     image_notes: Mapping[str, str]
     gpu_memory_utilization_percent: int
     block_size: int
-    batch_limit_classes: tuple[BatchLimitClass, ...]
     cuda_graph_largest_batch: int
     cuda_graph_largest_batch_datacenter_blackwell: int
     flags_file: str
@@ -78,24 +58,6 @@ class EngineRelease:
             )
         digest = self.image_digests.get(vendor, "")
         return f"{name}@{digest}" if digest else name
-
-    def default_batch_limits(self, total_memory_bytes: int, gpu_id: str) -> BatchLimits:
-        """Return the limits that the engine sets itself on a GPU (API server, chunked prefill on).
-
-        Args:
-            total_memory_bytes: total as the driver reports it.
-            gpu_id: catalogue id; the engine looks for ``a100`` in the device name, which the id keeps.
-
-        >>> engine_release("vllm", "0.32.0").default_batch_limits(80 * 2**30, "a100-sxm4-80gb")
-        BatchLimits(max_num_batched_tokens=2048, max_num_seqs=256)
-        >>> engine_release("vllm", "0.32.0").default_batch_limits(79 * 2**30, "h100-sxm5-80gb")
-        BatchLimits(max_num_batched_tokens=8192, max_num_seqs=1024)
-        """
-        for limit_class in self.batch_limit_classes:
-            excluded = limit_class.excluded_name
-            if total_memory_bytes >= limit_class.smallest_memory_bytes and not (excluded and excluded in gpu_id):
-                return limit_class.limits
-        return self.batch_limit_classes[-1].limits
 
     def capture_sizes(self, max_num_seqs: int, *, datacenter_blackwell: bool) -> tuple[int, ...]:
         """Return the batch sizes that are captured as CUDA graphs (without speculative decoding).
@@ -162,13 +124,6 @@ def engine_release(engine: str, version: str) -> EngineRelease:
     raise UnknownEngineReleaseError("engine release", f"{engine} {version}", (), f"known are {known}")
 
 
-def default_batch_limits(
-    total_memory_bytes: int, gpu_id: str, engine: str = DEFAULT_ENGINE, version: str = DEFAULT_VERSION
-) -> BatchLimits:
-    """Return the limits that a release sets itself on a GPU; see ``EngineRelease.default_batch_limits``."""
-    return engine_release(engine, version).default_batch_limits(total_memory_bytes, gpu_id)
-
-
 @functools.cache
 def engine_flags(engine: str, version: str) -> Mapping[str, FlagSpec]:
     """Return the release's options by every spelling, sorted; the same ``FlagSpec`` stands under its aliases.
@@ -184,16 +139,6 @@ def engine_flags(engine: str, version: str) -> Mapping[str, FlagSpec]:
 
 
 def _release(row: Mapping[str, Any]) -> EngineRelease:
-    classes = (
-        BatchLimitClass(
-            smallest_memory_bytes=int(entry["smallest_memory_gib"]) * GIB,
-            excluded_name=entry["excluded_name"],
-            limits=BatchLimits(
-                max_num_batched_tokens=entry["max_num_batched_tokens"], max_num_seqs=entry["max_num_seqs"]
-            ),
-        )
-        for entry in row["batch_limits"]
-    )
     return EngineRelease(
         engine=row["engine"],
         version=row["version"],
@@ -202,7 +147,6 @@ def _release(row: Mapping[str, Any]) -> EngineRelease:
         image_notes=MappingProxyType(row["image_notes"]),
         gpu_memory_utilization_percent=row["gpu_memory_utilization_percent"],
         block_size=row["block_size"],
-        batch_limit_classes=tuple(classes),
         cuda_graph_largest_batch=row["cuda_graph_largest_batch"],
         cuda_graph_largest_batch_datacenter_blackwell=row["cuda_graph_largest_batch_datacenter_blackwell"],
         flags_file=row["flags"],

@@ -76,6 +76,38 @@ class Gpu:
     gfx_target: str = ""
     host_link: str = ""
 
+    @property
+    def architecture(self) -> tuple[int, int] | None:
+        """What decides which kernels run: the compute capability, or AMD's instruction set as `gfx_architecture`."""
+        return self.compute_capability or gfx_architecture(self.gfx_target)
+
+
+def gfx_architecture(gfx_target: str) -> tuple[int, int] | None:
+    """Return AMD's instruction set as a pair that stands where a compute capability does, and is none; None for none.
+
+    The first number is the target read as hexadecimal digits, beyond any compute capability.
+
+    >>> gfx_architecture("gfx942"), gfx_architecture("gfx90a") < gfx_architecture("gfx950"), gfx_architecture("")
+    ((2370, 0), True, None)
+    """
+    return (int(gfx_target.removeprefix("gfx"), 16), 0) if gfx_target else None
+
+
+def architecture_name(architecture: tuple[int, int] | None) -> str:
+    """Return an architecture as people name it.
+
+    >>> architecture_name((9, 0)), architecture_name((0x942, 0)), architecture_name(None)
+    ('compute capability 9.0', 'gfx942', 'Hopper')
+    """
+    if architecture is None:
+        return "Hopper"
+    major, minor = architecture
+    return f"gfx{major:x}" if major >= LOWEST_GFX else f"compute capability {major}.{minor}"
+
+
+LOWEST_GFX = 0x900
+"""gfx900, the oldest target of the ROCm stack."""
+
 
 def gpu(gpu_id: str) -> Gpu:
     """Return one product by its catalogue id; labels and marketing names are not accepted here.

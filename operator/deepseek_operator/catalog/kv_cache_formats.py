@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
+from deepseek_operator.catalog.gpus import gfx_architecture
 
 HOPPER = (9, 0)
 """Compute capability that stands for a GPU without one, or an unknown GPU."""
@@ -59,12 +60,14 @@ def kv_cache_format(
     Args:
         attention: kind of attention.
         dtype: name of ``--kv-cache-dtype``.
-        compute_capability: of the GPU; None stands for Hopper.
+        compute_capability: architecture of the GPU (`gpus.Gpu.architecture`); None stands for Hopper.
 
     >>> kv_cache_format(AttentionKind.INDEXED_LATENT, "fp8", (9, 0)).format.value
     'fp8_ds_mla'
     >>> kv_cache_format(AttentionKind.LATENT, "fp8", (8, 0)) is None
     True
+    >>> kv_cache_format(AttentionKind.INDEXED_LATENT, "fp8", gfx_architecture("gfx942")).format.value
+    'fp8'
     """
     wanted = compute_capability or HOPPER
     return next(
@@ -101,5 +104,13 @@ def _rows() -> tuple[Mapping[str, Any], ...]:
 
 
 def _covers(row: Mapping[str, Any], capability: tuple[int, int]) -> bool:
-    first, last = (tuple(int(part) for part in row[end].split(".")) for end in ("from", "to"))
-    return first <= capability <= last
+    return _architecture(row["from"]) <= capability <= _architecture(row["to"])
+
+
+@lru_cache(maxsize=64)
+def _architecture(text: str) -> tuple[int, int]:
+    """Return what a row names: a compute capability, or an instruction set of AMD."""
+    if found := gfx_architecture(text if text.startswith("gfx") else ""):
+        return found
+    major, minor = text.split(".")
+    return int(major), int(minor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepseek_operator.catalog.engines import DEFAULT_ENGINE, DEFAULT_VERSION, engine_release
+from deepseek_operator.catalog.batch_limits import default_batch_limits
 from deepseek_operator.catalog.gpus import Gpu, runs_sparse_attention
 from deepseek_operator.catalog.quantizations import (
     Quantization,
@@ -56,7 +56,7 @@ class ServingAnswer:
     @property
     def compute_capability(self) -> tuple[int, int] | None:
         """Of the GPU; None when it is not known or has none."""
-        return self.product.compute_capability if self.product else None
+        return self.product.architecture if self.product else None
 
     @property
     def fits(self) -> bool:
@@ -144,7 +144,7 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
         )
     if reason := illegal(model, split, linear=rung.linear):
         raise InvalidSpecError("", reason)
-    memory = estimate(model, split, settings, subject.memory_bytes, product.compute_capability if product else None)
+    memory = estimate(model, split, settings, subject.memory_bytes, product.architecture if product else None)
     if memory.kv_cache_pool is None:
         raise InvalidSpecError("", memory.limit)
     host = host_memory(
@@ -153,7 +153,7 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
         settings,
         gpus_per_node=min(split.world_size, (product and product.gpus_per_node) or split.world_size),
         kv_offload_bytes=_gib("kv-offloading-size", question.kv_offloading_size),
-        compute_capability=product.compute_capability if product else None,
+        compute_capability=product.architecture if product else None,
     )
     speed = None
     if question.engine or any((question.input_tokens, question.output_tokens, question.concurrency)):
@@ -182,10 +182,9 @@ def _refuse_unrunnable(product: Gpu, rung: Quantization, model: ModelShape) -> N
 
 
 def _settings(question: EstimateQuestion, model: ModelShape, total_bytes: int, rung: Quantization) -> EngineSettings:
-    """Return the engine's settings; its defaults are those of the recorded release."""
-    release = engine_release(DEFAULT_ENGINE, DEFAULT_VERSION)
-    limits = release.default_batch_limits(total_bytes, question.gpu)
+    """Return the engine's settings; its defaults are those of the asked release."""
     default_percent = release_overheads(question.engine_version).gpu_memory_utilization_percent
+    limits = default_batch_limits(total_bytes, question.gpu, question.engine_version)
     basis_points = _basis_points(question.gpu_memory_utilization, default_percent)
 
     def given(name: str, value: int | None, default: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from deepseek_operator.catalog.gpus import architecture_name
 from deepseek_operator.catalog.kv_cache_formats import (
     AttentionKind,
     CacheFormat,
@@ -86,7 +87,7 @@ def stored_format(
     Raises:
         UnsupportedKvCacheError: the GPU or the attention cannot store the data type; the text names those that can.
     """
-    major = f"compute capability {compute_capability[0]}.{compute_capability[1]}" if compute_capability else "Hopper"
+    major = architecture_name(compute_capability)
     keys_in_fp4 = options.indexer_dtype is IndexerKvDtype.MXFP4
     if keys_in_fp4 and kind not in (AttentionKind.COMPRESSED, AttentionKind.SHARED_COMPRESSED):
         raise UnsupportedKvCacheError(f"indexer keys of {_KIND_NAMES[kind]} cannot be mxfp4; use auto")

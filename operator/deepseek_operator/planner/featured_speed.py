@@ -93,7 +93,7 @@ def _draft_point(draft: ModelShape, gpu: Gpu, point: ServingPoint) -> ServingPoi
     """Return the draft model under the load of the model, cut like it and in the format of its own checkpoint."""
     rung = rung_on(quantization(NATIVE), draft, gpu)
     split = Parallelism(tensor=point.parallelism.tensor, data=point.parallelism.data)
-    caches = kv_cache_law(draft, gpu.compute_capability).caches(CacheOptions(tensor=split.tensor))
+    caches = kv_cache_law(draft, gpu.architecture).caches(CacheOptions(tensor=split.tensor))
     return replace(
         point,
         shape=draft,
@@ -111,7 +111,7 @@ def _host_weights(model: ModelShape, candidate: Candidate, memory: MemoryEstimat
     gpu, settings = candidate.pool.gpu, memory.settings
     if not gpu.host_link:
         return None
-    stages = quantized_weights(model, candidate.split, settings.quantization, gpu.compute_capability)
+    stages = quantized_weights(model, candidate.split, settings.quantization, gpu.architecture)
     fullest = max(stages, key=lambda stage: stage.total_bytes)
     moved = offload(fullest.offloadable, settings.cpu_offload_bytes).device_bytes
     return HostWeights(

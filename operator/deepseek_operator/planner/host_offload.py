@@ -1,6 +1,7 @@
 """What host memory would make possible for a model that the GPUs cannot hold, how fast at most, and what fits without.
 
-Offloaded weights are not deployed; this answers whether they could be, so that nobody has to believe a rumour.
+Weights are offloaded only where the owner asks for it; this answers what it would take, so that nobody has to believe a
+rumour.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def offloaded(model: ModelShape, answer: MemoryEstimate, product: Gpu, available
     if model.stated_parameters or split.pipeline > 1 or settings.cpu_offload_bytes or not need.offloaded_bytes:
         return None
     moved = replace(settings, cpu_offload_bytes=ceil_div(need.offloaded_bytes, split.world_size))
-    capability = product.compute_capability
+    capability = product.architecture
     if not estimate(model, split, moved, answer.worst_rank.total_bytes, capability).fits:
         return None
     needed = host_memory(model, split, moved, compute_capability=capability).worst_node.needed_bytes
@@ -141,7 +142,7 @@ def smaller_that_fit(model: ModelShape, answer: MemoryEstimate, product: Gpu) ->
             answer.parallelism,
             settings,
             answer.worst_rank.total_bytes,
-            product.compute_capability,
+            product.architecture,
         )
     return tuple(sorted(found, key=lambda each: (-each.memory.worst_rank.weights_bytes, each.name)))
 

@@ -30,7 +30,7 @@ def node_need(request: PlanRequest, candidate: Candidate, memory: MemoryEstimate
         memory.settings,
         gpus_per_node=candidate.split.world_size // candidate.nodes,
         kv_offload_bytes=kv_offload_bytes_per_engine(request.features, candidate.split.data),
-        compute_capability=candidate.pool.gpu.compute_capability,
+        compute_capability=candidate.pool.gpu.architecture,
     ).worst_node
 
 

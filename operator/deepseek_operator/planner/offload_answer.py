@@ -18,6 +18,7 @@ from deepseek_operator.planner.parallelism import legal_tensors
 from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest
 from deepseek_operator.planner.sizing import size_memory
 from deepseek_operator.planner.topology import most_tensor
+from deepseek_operator.units import ceil_div
 
 
 def host_memory_sentences(request: PlanRequest, pool: GpuPool) -> str:
@@ -49,7 +50,8 @@ def host_memory_sentences(request: PlanRequest, pool: GpuPool) -> str:
 def _about(found: Offloaded) -> str:
     text = found.sentence()
     text = text[0].upper() + text[1:]
-    return f"{text}; offloaded weights are not deployed by this version" if found.holds else text
+    per_gpu = ceil_div(found.need.offloaded_bytes, found.gpus)
+    return f"{text}; spec.engine.weightOffloadBytes: {per_gpu} asks for it" if found.holds else text
 
 
 def _split(request: PlanRequest, pool: GpuPool) -> Parallelism | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from deepseek_operator.catalog.batch_limits import default_batch_limits
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
@@ -148,7 +149,7 @@ def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int
     """Return what the engine is told when nothing speaks against it: its own defaults and room for a burst."""
     release = engine_release(DEFAULT_ENGINE, request.engine_release)
     pool = candidate.pool
-    limits = release.default_batch_limits(pool.usable_memory_bytes, pool.gpu.id)
+    limits = default_batch_limits(pool.usable_memory_bytes, pool.gpu.id, request.engine_release)
     per_engine = ceil_div(requests, candidate.split.data)
     told = EngineSettings(
         release=request.engine_release,
@@ -184,14 +185,14 @@ def _estimated(request: PlanRequest, candidate: Candidate, settings: EngineSetti
         candidate.split,
         settings,
         candidate.pool.usable_memory_bytes,
-        candidate.pool.gpu.compute_capability,
+        candidate.pool.gpu.architecture,
         overhead_correction_bytes=overhead_correction_bytes(
             candidate.pool.measurements,
             request.model,
             candidate.split,
             settings,
             candidate.pool.usable_memory_bytes,
-            candidate.pool.gpu.compute_capability,
+            candidate.pool.gpu.architecture,
         ),
     )
 

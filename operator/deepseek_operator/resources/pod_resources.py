@@ -45,7 +45,7 @@ def node_memory(shape: ModelShape, plan: Plan) -> NodeMemory:
         plan.engine_settings,
         gpus_per_node=plan.gpus_per_replica // plan.nodes_per_replica,
         kv_offload_bytes=kv_offload_bytes_per_engine(plan.features, plan.parallelism.data),
-        compute_capability=gpu(plan.gpu).compute_capability,
+        compute_capability=gpu(plan.gpu).architecture,
     ).worst_node
 
 

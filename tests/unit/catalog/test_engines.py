@@ -2,14 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_operator.catalog.engines import (
-    BatchLimits,
-    EngineRelease,
-    default_batch_limits,
-    engine_flags,
-    engine_release,
-    engine_releases,
-)
+from deepseek_operator.catalog.batch_limits import BatchLimits, default_batch_limits
+from deepseek_operator.catalog.engines import EngineRelease, engine_flags, engine_release, engine_releases
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.errors import UnknownEngineReleaseError
 from deepseek_operator.units import GIB
@@ -47,7 +41,27 @@ def test_an_unknown_release_is_refused_with_the_known_ones():
 )
 def test_batch_limits_of_a_silent_user(gpu_id: str, total_bytes: int, want: tuple[int, int]):
     limits = BatchLimits(max_num_batched_tokens=want[0], max_num_seqs=want[1])
-    assert default_batch_limits(total_bytes, gpu_id) == limits
+    assert default_batch_limits(total_bytes, gpu_id, "0.32.0") == limits
+
+
+@pytest.mark.parametrize(
+    ("release", "gpu_id", "total_bytes", "want"),
+    [
+        pytest.param("0.28.0", "b200", 178 * GIB, (16384, 1024), id="the first with a class of its own"),
+        pytest.param("0.27.1", "b200", 178 * GIB, (8192, 1024), id="the last without"),
+        pytest.param("v0.9.0", "a100-sxm4-80gb", 79 * GIB, (2048, 256), id="the first that excepts the A100"),
+        pytest.param("0.8.5", "a100-sxm4-80gb", 79 * GIB, (8192, 1024), id="the last that does not"),
+        pytest.param("0.7.1", "l4", 22 * GIB, (2048, 256), id="older than what was read"),
+    ],
+)
+def test_batch_limits_are_those_of_the_release(release: str, gpu_id: str, total_bytes: int, want: tuple[int, int]):
+    limits = BatchLimits(max_num_batched_tokens=want[0], max_num_seqs=want[1])
+    assert default_batch_limits(total_bytes, gpu_id, release) == limits
+
+
+def test_a_release_that_is_no_number_is_refused():
+    with pytest.raises(UnknownEngineReleaseError, match="write a number such as"):
+        default_batch_limits(79 * GIB, "l4", "newest")
 
 
 @pytest.mark.parametrize(

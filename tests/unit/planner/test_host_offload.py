@@ -60,8 +60,8 @@ def test_512_gib_of_host_memory_would_at_a_bounded_speed():
     assert told_of_host_memory(R1_ALONE, one_board(512)) == (
         "With 512.0 GiB of host memory 1 x rtx-4090 could hold it as AWQ: 311.6 GiB of weights leave the GPU and take "
         "365.9 GiB of host memory; at most 3.1 tokens/s for one request: every token reads 8.7 GB from GPU memory, "
-        "10.3 GB from host memory and 0.0 GB from disk, and pcie-4.0-x16 is the slowest; offloaded weights are not "
-        f"deployed by this version. {INSTEAD}"
+        "10.3 GB from host memory and 0.0 GB from disk, and pcie-4.0-x16 is the slowest; "
+        f"spec.engine.weightOffloadBytes: 334594770761 asks for it. {INSTEAD}"
     )
 
 
