@@ -41,13 +41,16 @@ def engine_arguments(
     made: dict[str, object] = {"model": words[0]}
     for spelling, values in _grouped(words[1:]):
         path = spelling.split(".")
-        flag = flags[path[0]].names[0]
-        if flag in SERVER_FLAGS or _field(flag) not in fields:
+        spec = flags[path[0]]
+        field = _field(spec.names[0])
+        if spec.names[0] in SERVER_FLAGS or field not in fields:
             continue
         if len(path) > 1:
-            _put(made, [_field(flag), *path[1:]], _json(" ".join(values)))
+            _put(made, [field, *path[1:]], " ".join(values))
+        elif spec.takes_many:
+            made[field] = [_json(value) for value in values]
         else:
-            made[_field(flag)] = _value(spelling, values, fields[_field(flag)])
+            made[field] = _value(spelling, values, fields[field])
     return made
 
 
@@ -71,12 +74,13 @@ def refuse_server_flags(extra: Sequence[str], flags: Mapping[str, FlagSpec], fie
 
 
 def _grouped(words: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Put each flag together with its values; a value after an equals sign comes first."""
+    """Put each flag together with its values, with hyphens for underscores; one after an equals sign comes first."""
     groups: list[tuple[str, list[str]]] = []
     for word in words:
         if word.startswith("--") and len(word) > 2:
             spelling, assigned, value = word.partition("=")
-            groups.append((spelling, [value] if assigned else []))
+            name, dot, inner = spelling.partition(".")
+            groups.append((name.replace("_", "-") + dot + inner, [value] if assigned else []))
         elif groups:
             groups[-1][1].append(word)
     return groups
@@ -97,7 +101,7 @@ def _value(spelling: str, values: Sequence[str], kind: FieldKind) -> object:
             case FieldKind.NUMBER:
                 return float(text)
             case FieldKind.JSON:
-                return [_json(value) for value in values] if len(values) > 1 else json.loads(text)
+                return json.loads(text)
     except ValueError:
         wanted = {FieldKind.INTEGER: "a whole number", FieldKind.NUMBER: "a number"}.get(kind, "JSON")
         raise InvalidSpecError(FIELD, f"{spelling} needs {wanted} in model.json, not {shortened(text)!r}") from None
@@ -112,11 +116,19 @@ def _json(text: str) -> object:
         return text
 
 
-def _put(target: dict[str, object], path: Sequence[str], value: object) -> None:
-    """Set a value inside nested objects, as the flag ``--compilation-config.level=3`` does."""
+def _put(target: dict[str, object], path: Sequence[str], text: str) -> None:
+    """Set a value inside nested objects, as ``--compilation-config.mode=3`` does; a plus sign appends to a list.
+
+    Source: vLLM 0.32.0 ``utils/argparse_utils.py``, ``FlexibleArgumentParser`` (JSON arguments in parts).
+    """
     for step in path[:-1]:
         inner = target.setdefault(step, {})
         if not isinstance(inner, dict):
             raise InvalidSpecError(FIELD, f"--{path[0].replace('_', '-')} is given whole and in parts; give it once")
         target = inner
-    target[path[-1]] = value
+    if not path[-1].endswith("+"):
+        target[path[-1]] = _json(text)
+        return
+    listed = target.setdefault(path[-1][:-1], [])
+    if isinstance(listed, list):
+        listed.extend(_json(part) for part in text.split(","))

@@ -160,6 +160,13 @@ def test_adapters_are_listed_for_the_backend() -> None:
             {"compilation_config": {"level": 2, "backend": "eager"}},
             id="an object in parts",
         ),
+        pytest.param(
+            ["--compilation-config.splitting_ops+", "a", "--compilation-config.splitting_ops+=b,c"],
+            {"compilation_config": {"splitting_ops": ["a", "b", "c"]}},
+            id="a list in parts",
+        ),
+        pytest.param(["--cudagraph-capture-sizes", "8"], {"cudagraph_capture_sizes": [8]}, id="a list of one"),
+        pytest.param(["--enforce_eager"], {"enforce_eager": True}, id="underscores"),
         pytest.param(["--served-model-name", "a", "b", "--port=1"], {}, id="what the server decides"),
         pytest.param(["--device-memory-utilization=0.5"], {"gpu_memory_utilization": 0.5}, id="an alias"),
     ],
@@ -175,6 +182,11 @@ def test_flags_become_fields(words: list[str], expected: dict[str, object]) -> N
             ["--chat-template=x"],
             "spec.engine.extraArgs: --chat-template is for vLLM's own HTTP server, which Triton replaces; leave it out",
             id="a flag of the HTTP server",
+        ),
+        pytest.param(
+            ["--chat_template=x"],
+            "spec.engine.extraArgs: --chat-template is for vLLM's own HTTP server, which Triton replaces; leave it out",
+            id="a flag of the HTTP server with underscores",
         ),
         pytest.param(
             ["--seed=x"], "spec.engine.extraArgs: --seed needs a whole number in model.json, not 'x'", id="no number"

@@ -4,9 +4,9 @@ Parameters of a request steer it: ``hold`` names a file that must exist before t
 beside it with the suffix ``.waiting`` tells that the request has arrived.
 """
 
+import asyncio
 import json
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +32,22 @@ class TritonPythonModel:
             )
             self._tokens = self._family.Metric(labels={"model": args["model_name"], "version": args["model_version"]})
 
-    def execute(self, requests: list) -> None:
-        """Answer each request in a thread of its own."""
-        for request in requests:
-            threading.Thread(target=self._answer, args=(request, request.get_response_sender())).start()
+        # One loop in a thread of its own answers all requests, as in the real backend.
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
-    def _answer(self, request: object, sender: object) -> None:
+    def execute(self, requests: list) -> None:
+        """Hand each request to the loop."""
+        for request in requests:
+            asyncio.run_coroutine_threadsafe(self._answer(request, request.get_response_sender()), self._loop)
+
+    async def _answer(self, request: object, sender: object) -> None:
         parameters = json.loads(request.parameters() or "{}")
         if "hold" in parameters:
             release = Path(parameters["hold"])
             release.with_suffix(".waiting").touch()
             while not release.exists():
-                time.sleep(0.02)
+                await asyncio.sleep(0.02)
         if self._tokens is not None:
             self._tokens.increment(parameters.get("max_tokens", 16))
         text = json.dumps(self._arguments, sort_keys=True).encode()
