@@ -39,7 +39,7 @@ CASES = [
     ),
     ManifestCase(
         name="r1-two-nodes-plain",
-        says="R1 on 2 x 8 H100 without LeaderWorkerSet, two groups with TLS and keys",
+        says="R1 on 2 x 8 H100 without LeaderWorkerSet, two groups with TLS, keys and a NetworkPolicy",
         spec={
             **R1,
             "engine": {
@@ -47,6 +47,7 @@ CASES = [
                 "tlsSecretRef": {"name": "r1-tls"},
                 "shutdownSeconds": 600,
             },
+            "networkPolicy": {"fromNamespaces": ["gateway"]},
         },
         plan=STAGES,
         replicas=2,

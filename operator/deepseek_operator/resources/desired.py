@@ -98,9 +98,9 @@ def desired(
         build_service(owner, tls=tls, more_ports=further_ports(deployment)),
     ]
     if template is not None:
-        manifests += build_network_policies(owner, deployment.spec, plan, template)
+        pod = template["leader"] if plan.nodes_per_replica > 1 else template
+        manifests += build_network_policies(owner, deployment.spec, plan, pod)
         if (download := model_download(owner.name, deployment.spec, plan)) is not None:
-            pod = template["leader"] if plan.nodes_per_replica > 1 else template
             manifests += build_download(owner, download, pod)
         manifests.append(build_resource_claim_template(owner, plan, plan_hash))
         manifests += (
