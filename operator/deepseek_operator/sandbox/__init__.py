@@ -15,6 +15,7 @@ from __future__ import annotations
 from deepseek_operator.sandbox.binaries import Binaries, find_or_build_binaries, installed_binaries
 from deepseek_operator.sandbox.control_plane import SandboxStatus, down, status, up
 from deepseek_operator.sandbox.directory import default_directory
+from deepseek_operator.sandbox.leader_worker_set_build import LeaderWorkerSetFiles, find_or_build_leader_worker_set
 from deepseek_operator.sandbox.nodes import DEFAULT_NODES, FakeNode, GpuFacts, alike, gpu_labels
 from deepseek_operator.sandbox.processes import ProcessRecord
 from deepseek_operator.sandbox.progress import Progress, on_stderr
@@ -27,6 +28,7 @@ __all__ = [
     "Binaries",
     "FakeNode",
     "GpuFacts",
+    "LeaderWorkerSetFiles",
     "ProcessRecord",
     "Progress",
     "SandboxState",
@@ -35,6 +37,7 @@ __all__ = [
     "default_directory",
     "down",
     "find_or_build_binaries",
+    "find_or_build_leader_worker_set",
     "gpu_labels",
     "installed_binaries",
     "on_stderr",

@@ -60,7 +60,7 @@ def ensure_built(cache: Path, progress: Progress) -> Path:
         return binary_directory(cache)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache / f"{fingerprint()}.lock", progress):
+        with locked(cache / f"{fingerprint()}.lock", progress):
             if not is_built(cache):
                 _build(cache, progress)
     except OSError as error:
@@ -69,7 +69,8 @@ def ensure_built(cache: Path, progress: Progress) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[None]:
+def locked(path: Path, progress: Progress) -> Iterator[None]:
+    """Hold a lock file, so that two processes never build the same at once."""
     started = time.monotonic()
     with path.open("w") as lock:
         while True:
@@ -111,7 +112,7 @@ def _list_packages(go: Go, work: Path, progress: Progress, started: float) -> di
     for tool in TOOLS:
         listed = work / "packages.txt"
         with listed.open("w") as output:
-            for _ in _running([*command, tool.package], go, work, output.fileno(), f"fetching {tool.name}"):
+            for _ in running([*command, tool.package], go, work, output.fileno(), f"fetching {tool.name}"):
                 progress.update(f"fetching Go modules for {tool.name} ({elapsed(time.monotonic() - started)})")
         packages[tool.name] = set(listed.read_text().split())
     return packages
@@ -124,14 +125,14 @@ def _build_tool(
     command += ["-ldflags", linker_flags(), "-o", str(work / "result" / "bin" / tool.name), tool.package]
     earlier = TOOLS[: TOOLS.index(tool)]
     new = len(packages[tool.name].difference(*(packages[other.name] for other in earlier)))
-    for compiled in _running(command, go, work, subprocess.DEVNULL, f"building {tool.name}"):
+    for compiled in running(command, go, work, subprocess.DEVNULL, f"building {tool.name}"):
         progress.update(
             f"building {tool.name} {tool.version} ({len(earlier) + 1} of {len(TOOLS)}): "
             f"{compiled} of about {max(new, compiled)} new packages, {elapsed(time.monotonic() - started)} so far"
         )
 
 
-def _running(command: Sequence[str], go: Go, work: Path, output: int, doing: str) -> Iterator[int]:
+def running(command: Sequence[str], go: Go, work: Path, output: int, doing: str) -> Iterator[int]:
     """Run a Go command and yield, about twice a second, how many lines of error output it has written."""
     log = work / "go.log"
     with log.open("w+b") as errors:

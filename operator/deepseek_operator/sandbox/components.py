@@ -28,13 +28,14 @@ class Ports:
     api_server: int
     controller_manager: int
     scheduler: int
+    webhooks: int = 0
 
 
 def free_ports() -> Ports:
     """Return ports that nobody listens on; all are held at once so that no two are the same."""
     with ExitStack() as held:
         numbers = []
-        for _ in range(3):
+        for _ in range(4):
             listener = held.enter_context(socket.socket())
             listener.bind((LOOPBACK, 0))
             numbers.append(int(listener.getsockname()[1]))

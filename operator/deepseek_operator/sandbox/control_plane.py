@@ -12,6 +12,8 @@ from deepseek_operator.sandbox import components
 from deepseek_operator.sandbox.binaries import Binaries, find_or_build_binaries
 from deepseek_operator.sandbox.credentials import ADMIN, make_tokens, write_kubeconfigs, write_secrets
 from deepseek_operator.sandbox.directory import remove_directory, take_directory
+from deepseek_operator.sandbox.leader_worker_set import start_leader_worker_set
+from deepseek_operator.sandbox.leader_worker_set_build import LeaderWorkerSetFiles
 from deepseek_operator.sandbox.nodes import DEFAULT_NODES, FakeNode
 from deepseek_operator.sandbox.probes import ApiServer, component_is_healthy
 from deepseek_operator.sandbox.processes import is_running, stop
@@ -27,6 +29,7 @@ def up(
     progress: Progress | None = None,
     binaries: Binaries | None = None,
     ends_with_caller: bool = False,
+    leader_worker_set: LeaderWorkerSetFiles | None = None,
 ) -> SandboxState:
     """Start a control plane and return when its nodes are Ready and pods can be created.
 
@@ -36,6 +39,7 @@ def up(
         progress: told what is going on; nothing is shown without.
         binaries: what to run; found or built when ``None``.
         ends_with_caller: whether the processes also end when the calling thread does, killed or not (for tests).
+        leader_worker_set: LeaderWorkerSet, to be installed too; None leaves it out.
 
     Raises:
         SandboxError: a sandbox runs there already, the build failed, or a component did not start. The text then
@@ -59,6 +63,8 @@ def up(
     startup = Startup(state, binaries, progress, ends_with_caller)
     with startup.undone_on_failure():
         _start(startup, ports, manifests)
+        if leader_worker_set is not None:
+            start_leader_worker_set(startup, leader_worker_set, ports.webhooks)
     progress.say(f"control plane with {len(nodes)} fake nodes up in {time.monotonic() - started:.1f} s")
     return startup.state
 

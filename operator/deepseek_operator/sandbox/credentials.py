@@ -15,6 +15,7 @@ COMPONENT_USERS = {
     "kube-controller-manager": "system:kube-controller-manager",
     "kube-scheduler": "system:kube-scheduler",
     "kwok": "sandbox-kwok",
+    "lws-controller-manager": "sandbox-leader-worker-set",
 }
 """The name under which each component shows up in audit and managed fields."""
 

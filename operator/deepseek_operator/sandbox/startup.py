@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from deepseek_operator.errors import SandboxError
 from deepseek_operator.sandbox.binaries import Binaries
@@ -48,14 +49,19 @@ class Startup:
             remove_directory(self.state)
             raise
 
-    def run(self, name: str, arguments: Sequence[str]) -> None:
+    def run(self, name: str, arguments: Sequence[str], path: Path | None = None) -> None:
         """Start a component; ``down`` knows of it from now on.
+
+        Args:
+            name: of the component.
+            arguments: of its program.
+            path: of its program; None takes the binary of that name.
 
         Raises:
             SandboxError: its binary cannot be run.
         """
         directory = self.state.directory
-        command = [str(self._binaries.path(name)), *arguments]
+        command = [str(path or self._binaries.path(name)), *arguments]
         try:
             process = start(
                 name,
