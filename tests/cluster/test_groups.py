@@ -103,16 +103,16 @@ def uids_of(kubectl: Kubectl) -> dict[str, str]:
     return {name: pod["metadata"]["uid"] for name, pod in pods_of(kubectl).items()}
 
 
+def role_of(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["labels"]["deepseek-operator.io/role"])
+
+
 def roles(kubectl: Kubectl) -> list[str]:
-    return sorted(pod["metadata"]["labels"]["deepseek-operator.io/role"] for pod in pods_of(kubectl).values())
+    return sorted(role_of(pod) for pod in pods_of(kubectl).values())
 
 
 def worker_of(kubectl: Kubectl) -> str:
-    [name] = [
-        name
-        for name, pod in pods_of(kubectl).items()
-        if pod["metadata"]["labels"]["deepseek-operator.io/role"] == "worker"
-    ]
+    [name] = [name for name, pod in pods_of(kubectl).items() if role_of(pod) == "worker"]
     return name
 
 
@@ -157,10 +157,8 @@ def test_losing_one_worker_restarts_its_group_and_no_other(operator: OperatorPro
     wait_ready(kubectl, "deepseek-r1")
     wait_counts(kubectl, 2)
     before = uids_of(kubectl)
-    workers = sorted(
-        name for name in before if pods_of(kubectl)[name]["metadata"]["labels"]["deepseek-operator.io/role"] == "worker"
-    )
-    [leader] = [name for name in before if name in partners(workers[0])]
+    workers = sorted(name for name, pod in pods_of(kubectl).items() if role_of(pod) == "worker")
+    [leader] = [name for name in before if name in partners(workers[0]) and name not in workers]
 
     kubectl("delete", "pod", workers[0], "--grace-period=1", "--wait=false")
 
