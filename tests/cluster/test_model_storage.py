@@ -146,6 +146,38 @@ def test_a_new_cache_smaller_than_the_model_is_one_condition_and_nothing_is_made
     assert kinds(kubectl) == set()
 
 
+def test_two_objects_share_a_claim_and_each_proves_that_its_weights_are_there(
+    operator: OperatorProcess, kubectl: Kubectl
+) -> None:
+    second = cached()
+    second["metadata"]["name"] = "second"
+    kubectl.apply(*with_claim(kubectl, 100), cached(), second)
+    wait_ready(kubectl, "small", "second")
+    jobs = kubectl("get", "jobs", "-o", "json")["items"]
+    assert sorted(each["metadata"]["name"].rpartition("-download-")[0] for each in jobs) == ["second", "small"]
+
+    kubectl("delete", "dsd/small")
+    eventually(lambda: len(kubectl("get", "jobs", "-o", "json")["items"]), lambda left: left == 1, within_seconds=60)
+    assert kubectl("get", "pvc/hub", "-o", "json")["status"]["phase"] == "Bound"
+    wait_ready(kubectl, "second")
+
+
+def test_network_policies_come_and_go_with_their_field_and_restart_nothing(
+    operator: OperatorProcess, kubectl: Kubectl
+) -> None:
+    def policies() -> set[str]:
+        return {each["metadata"]["name"] for each in kubectl("get", "networkpolicies", "-o", "json")["items"]}
+
+    kubectl.apply(*with_claim(kubectl, 100), cached(networkPolicy={"fromNamespaces": ["gateway"]}))
+    wait_ready(kubectl, "small")
+    pods = uids(kubectl, "pods")
+    assert policies() == {"small", "small-download"}
+
+    kubectl.apply(cached())
+    eventually(policies, lambda found: found == set(), what="both policies are gone")
+    assert uids(kubectl, "pods") == pods
+
+
 def write_waiting(kubectl: Kubectl, pod: str, reason: str, message: str, **more: Any) -> None:  # noqa: ANN401 - status
     """Write what a kubelet writes for a container that waits; KWOK leaves a pod alone that is Running."""
     container = {

@@ -63,8 +63,8 @@ def staged(
         return Stage(manifests=list(manifests))
     if problem is not None:
         return Stage(manifests=[], prune=False, hold=problem)
-    job = next((each for each in manifests if each["kind"] == "Job"), None)
-    hold = _download(job, children, pods) if job is not None else None
+    downloads = [_download(each, children, pods) for each in manifests if each["kind"] == "Job"]
+    hold = next((each for each in downloads if each is not None), None)
     if hold is None:
         return Stage(manifests=list(manifests))
     if any(kind in WORKLOADS for kind, _ in children):

@@ -1,8 +1,9 @@
 """Downloads repositories of the Hugging Face hub into a volume, each of them once.
 
 The operator never runs this file: it is mounted from a ConfigMap into the pod of the download Job and runs there in
-the engine's image, with the image's own ``huggingface_hub``. That library brings the layout of the cache (which the
-engine reads offline), locks per file, and resuming; what it leaves open is done here:
+the engine's image, with the image's own ``huggingface_hub`` (tried with 0.36, 1.2, 1.10 and 2.4). That library brings
+the layout of the cache (which the engine reads offline), locks per file, and resuming; what it leaves open is done
+here:
 
 * One downloader per repository and volume, whoever asks: a kernel lock (``flock``) on a file in the volume. Two
   DeepSeekDeployments that share a claim have a Job each; the second waits, then finds everything there. The kernel

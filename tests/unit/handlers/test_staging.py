@@ -67,6 +67,16 @@ def test_a_new_workload_waits_for_its_download():
     )
 
 
+def test_a_change_on_trial_waits_too_when_it_needs_a_download_of_its_own():
+    stable, candidate = manifests_of(**CACHED), manifests_of(model={**CACHED["model"], "revision": "v2"})
+    canary = {**candidate[-1], "metadata": {**candidate[-1]["metadata"], "name": "deepseek-67b-canary"}}
+    download = next(each for each in candidate if each["kind"] == "Job")
+    stage = staged([*stable, download, canary], existing(stable, (COMPLETE,)), ())
+    assert (kinds(stage), stage.prune) == (["ConfigMap", "Job", "Job"], False)
+    assert stage.hold is not None
+    assert f"{NAME}@v2" in stage.hold.message
+
+
 def test_it_is_made_when_the_download_is_complete():
     manifests = manifests_of(**CACHED)
     children = existing(manifests[:-1], (COMPLETE,))
