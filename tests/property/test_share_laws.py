@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cluster_objects import gpu_node
-from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.dra import read_slice
+from deepseek_operator.capacity.facts import joined, read_node, read_pod
 from deepseek_operator.capacity.fits import OwnPods, fits_now
 from deepseek_operator.capacity.inventory import Inventory, inventory
 from deepseek_operator.capacity.supply import supply
@@ -36,6 +37,21 @@ MODELS = (
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
 )
 
+
+def claimed_node(devices: int, kind: str) -> dict[str, Any]:
+    """Return a node of L40S, or of slices of H100, that are given by claims; its ResourceSlice is in ``slice``."""
+    node = gpu_node("dra", labels={"nvidia.com/gpu.present": "true"}, allocatable={"cpu": "8"})
+    is_slice = kind not in ("", "parts")
+    product, mib = ("NVIDIA H100 80GB HBM3", 20096) if is_slice else ("NVIDIA L40S", 46068)
+    attributes = {"productName": {"string": product}, "type": {"string": "mig" if is_slice else "gpu"}}
+    attributes |= {"profile": {"string": kind}} if is_slice else {}
+    device = {"attributes": attributes, "capacity": {"memory": {"value": f"{mib}Mi"}}}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "dra", "pool": {"name": "dra", "generation": 1}}
+    shareable = {"allowMultipleAllocations": kind == "parts"}
+    spec |= {"devices": [{"name": f"d{index}", **device, **shareable} for index in range(devices)]}
+    return node | {"slice": {"metadata": {"name": "dra"}, "spec": spec}}
+
+
 nodes = st.one_of(
     st.builds(
         mig_node,
@@ -45,6 +61,7 @@ nodes = st.one_of(
     st.builds(single_mig_node, st.just("single"), st.sampled_from(["1g.10gb", "3g.40gb"]), st.integers(1, 56)),
     st.builds(sliced_node, st.just("sliced"), st.integers(2, 10), st.sampled_from(["time-slicing", "mps"])),
     st.builds(hami_node, st.just("hami"), st.integers(1, 8), st.integers(2, 12), st.integers(20_000, 60_000)),
+    st.builds(claimed_node, st.integers(1, 8), st.sampled_from(["", "1g.20gb", "parts"])),
     st.builds(gpu_node, st.just("kai"), gpus=st.integers(1, 8), labels=st.just(L40S_LABELS)),
 )
 """One node for every mechanism."""
@@ -66,7 +83,9 @@ questions = st.builds(
 
 
 def _inventory(node: dict[str, Any], *pods: dict[str, Any]) -> Inventory:
-    return inventory([read_node(node)], [read_pod(pod) for pod in pods], features=ClusterFeatures(kai=True))
+    slices = [read_slice(node["slice"])] if "slice" in node else []
+    seen = joined([read_node(node)], slices)
+    return inventory(seen, [read_pod(pod) for pod in pods], features=ClusterFeatures(kai=True))
 
 
 def _pod(found: Plan) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def _shares_fit(
         else:
             room = _Room(node.name, free_shares(node, offer, is_own), offer.slices)
             rooms.append(room.within_memory(node, own, gpus, pod_memory_bytes))
-    count = count_in((room.free_gpus for room in rooms), gpus)
+    count = count_in((room.free_gpus for room in rooms), gpus, plan.nodes_per_replica)
     fits = count >= replicas
     limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded) + _memory(rooms, pod_memory_bytes)
     return FitsNow(fits=fits, count=count, needed=replicas, limiting=limiting)

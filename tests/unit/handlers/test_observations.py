@@ -12,6 +12,7 @@ from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
 from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason
 from model_factories import make_deployment
@@ -276,4 +277,15 @@ def test_a_proposal_to_go_back_names_the_model_that_runs() -> None:
         "PlanProposed",
         "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B on 4 x h100-sxm5-80gb, TP4, Native stays; the planner would now "
         f"choose 4 x h100-sxm5-80gb, TP4, Native, hash {plan_hash(PLAN)}",
+    )
+
+
+def test_memory_that_nobody_isolates_is_said_with_the_mechanism():
+    share = GpuShare(mechanism=ShareMechanism.TIME_SLICING, resource="nvidia.com/gpu", slices_per_gpu=4, memory_bytes=1)
+    accepted = AcceptedPlan(plan=replace(plan_with(gpus=1, gpu="l40s"), share=share), fingerprint="f")
+    planned = observations(replace(RUNNING, acceptance=Acceptance(accepted=accepted, current=True)))[1]
+    assert (planned.type, planned.holds, planned.reason) == ("Planned", True, "MemoryNotIsolated")
+    assert planned.message == (
+        "1 x l40s (time slicing 1/4), TP1, Native; time slicing 1/4 does not isolate memory: the engine keeps to its "
+        "share by its own settings, another pod on the GPU that does not could end it"
     )
