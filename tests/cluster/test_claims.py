@@ -106,7 +106,7 @@ def claims(cluster_kubectl: Kubectl) -> Iterator[None]:
 
 
 @pytest.fixture
-def operator(kubectl: Kubectl, tmp_path: Path, resource_definition: None, claims: None) -> Iterator[OperatorProcess]:
+def operator(claims: None, kubectl: Kubectl, tmp_path: Path, resource_definition: None) -> Iterator[OperatorProcess]:
     with running_operator(kubectl, tmp_path) as process:
         yield process
 

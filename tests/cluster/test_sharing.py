@@ -51,7 +51,7 @@ def shares(cluster_kubectl: Kubectl) -> Iterator[None]:
 
 
 @pytest.fixture
-def operator(kubectl: Kubectl, tmp_path: Path, resource_definition: None, shares: None) -> Iterator[OperatorProcess]:
+def operator(shares: None, kubectl: Kubectl, tmp_path: Path, resource_definition: None) -> Iterator[OperatorProcess]:
     with running_operator(kubectl, tmp_path) as process:
         yield process
 
