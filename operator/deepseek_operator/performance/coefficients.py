@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from deepseek_operator.performance.effects import EffectBlock, ModelSignature
+from deepseek_operator.performance.effects import EffectBlock, ModelSignature, correction_of, slopes
 from deepseek_operator.performance.prediction import PredictionSource
 
 DEEPSEEK = "DeepSeek"
 """How the labels of DeepSeek's own measured models begin."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LatencyFit:
-    """One latency.
+    """One latency; equal to itself alone.
 
     Args:
         weights: per term of ``features.py``; near 1 means that the GPU runs at the data sheet's limit.
@@ -29,6 +29,16 @@ class LatencyFit:
     weights: Mapping[str, float]
     effects: tuple[EffectBlock, ...]
     band_percent: Mapping[PredictionSource, int]
+
+    def factor(self, levels: Mapping[str, str], covariates: Mapping[str, float]) -> float:
+        """Return the factor on the roofline's latency, as `effects.correction` with its effects."""
+        return correction_of(_slopes(self, tuple(levels.items())), covariates)
+
+
+@lru_cache(maxsize=4096)
+def _slopes(fit: LatencyFit, levels: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
+    """Points differ in their load far more often than in what they run on."""
+    return slopes(fit.effects, dict(levels))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,12 +84,32 @@ def correction(blocks: Sequence[EffectBlock], levels: Mapping[str, str], covaria
     >>> correction([block], {"engine": "another"}, {"one": 1.0, "load": 1.0})
     1.0
     """
-    total = 0.0
+    return correction_of(slopes(blocks, levels), covariates)
+
+
+def correction_of(coefficients: Mapping[str, float], covariates: Mapping[str, float]) -> float:
+    """Return the factor from the coefficient of each covariate.
+
+    >>> correction_of({"one": 0.0, "load": 0.0}, {"one": 1.0, "load": 3.0})
+    1.0
+    """
+    return math.exp(sum(value * covariates[name] for name, value in coefficients.items()))
+
+
+def slopes(blocks: Sequence[EffectBlock], levels: Mapping[str, str]) -> dict[str, float]:
+    """Return the coefficient of each covariate, summed over the blocks that know the levels.
+
+    >>> block = EffectBlock(factors=("engine",), covariates=("one", "load"), values={"vllm": (0.25, 0.5)})
+    >>> slopes([block, block], {"engine": "vllm"})
+    {'one': 0.5, 'load': 1.0}
+    """
+    found: dict[str, float] = {}
     for block in blocks:
         known = block.values.get("|".join(levels[name] for name in block.factors))
         if known is not None:
-            total += sum(value * covariates[name] for value, name in zip(known, block.covariates, strict=True))
-    return math.exp(total)
+            for value, name in zip(known, block.covariates, strict=True):
+                found[name] = found.get(name, 0.0) + value
+    return found
 
 
 def _family(shape: ModelShape) -> str:

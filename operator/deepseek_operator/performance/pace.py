@@ -19,9 +19,9 @@ from deepseek_operator.performance.features import (
     prefill_seconds,
     prompt_queues,
     tpot_terms,
-    unfitted_seconds,
 )
-from deepseek_operator.performance.roofline import can_predict, predict_seconds
+from deepseek_operator.performance.network import prompt_network_seconds
+from deepseek_operator.performance.roofline import can_predict, predict_seconds, step_latency_seconds
 
 _PREFILL = "prefill_"
 _SHORTEST_PROMPT = 16
@@ -113,18 +113,18 @@ def _step(point: ServingPoint, fit: Coefficients) -> float:
     terms = tpot_terms(point, prefill_of(point))
     seconds = sum(fit.tpot.weights[name] * value for name, value in terms.items() if not name.startswith(_PREFILL))
     effect = correction(fit.tpot.effects, factors_of(point, fit.models), covariates_of(point))
-    return seconds * effect + unfitted_seconds(point)
+    return seconds * effect + step_latency_seconds(point)
 
 
 def _prompt(point: ServingPoint, fit: Coefficients) -> float:
-    return prefill_seconds(prefill_of(point), point, fit.tpot.weights)
+    return prefill_seconds(prefill_of(point), point, fit.tpot.weights) + prompt_network_seconds(point)
 
 
 def _grid(first: int, last: int) -> tuple[int, ...]:
     """Return whole numbers from the first to the last, some for each doubling.
 
     >>> _grid(1, 8)
-    (1, 2, 3, 4, 6, 8)
+    (1, 2, 3, 4, 5, 6, 8)
     """
     found, exact = [first], float(first)
     while found[-1] < last:

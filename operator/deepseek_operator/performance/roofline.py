@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.performance.chunked_prefill import further_steps
 from deepseek_operator.performance.coefficients import Coefficients, coefficients
-from deepseek_operator.performance.effects import correction, covariates_of, factors_of
+from deepseek_operator.performance.effects import covariates_of, factors_of
 from deepseek_operator.performance.features import (
     ServingPoint,
     prefill_of,
@@ -98,11 +98,11 @@ def predict_seconds(point: ServingPoint, fit: Coefficients) -> tuple[float, floa
     prefill = prefill_of(point)
     roofline = _weighted(tpot_terms(point, prefill), fit.tpot.weights)
     first = _weighted(ttft_terms(point, prefill, roofline), fit.ttft.weights)
-    tpot = roofline * correction(fit.tpot.effects, levels, covariates) + step_latency_seconds(point)
+    tpot = roofline * fit.tpot.factor(levels, covariates) + step_latency_seconds(point)
     sent = prompt_network_seconds(point)
     tpot += sent * prefills_per_token(point)
     alone = unfitted_seconds(point) + sent
-    ttft = first * correction(fit.ttft.effects, levels, covariates) + alone + further_steps(point) * tpot
+    ttft = first * fit.ttft.factor(levels, covariates) + alone + further_steps(point) * tpot
     return ttft, tpot, fit.source(levels)
 
 

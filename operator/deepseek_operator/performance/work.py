@@ -179,6 +179,7 @@ def decode_work(
     )
 
 
+@lru_cache(maxsize=1024)
 def prefill_work(shape: ModelShape, parallelism: Parallelism, *, bytes_per_parameter: float, input_tokens: int) -> Work:
     """Return one GPU's work to read one prompt; causal attention counts half of the pairs.
 

@@ -171,7 +171,8 @@ def _estimate(request: PlanRequest, candidate: Candidate, settings: EngineSettin
     That cache is what the estimate leaves at the lower end of its 90 % band, so that weights and overheads find their
     room within the share even when they take more than estimated.
     """
-    share, flexible = candidate.pool.share, replace(settings, kv_cache_memory_bytes=0)
+    share = candidate.pool.share
+    flexible = replace(settings, kv_cache_memory_bytes=0) if settings.kv_cache_memory_bytes else settings
     estimated = _estimated(request, candidate, flexible)
     if share is None or share.isolates_memory:
         return estimated
