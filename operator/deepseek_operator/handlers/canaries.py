@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.fingerprint import plan_hash
+from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.api.status import CanaryStatus
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.canary_room import canary_room
@@ -31,6 +32,7 @@ from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.names import CANARY, Manifest, Owner, object_name
 from deepseek_operator.resources.service import port_name
 from deepseek_operator.resources.template_pin import INPUTS_KEY, kept_template
+from deepseek_operator.resources.triton import further_ports
 from deepseek_operator.scaling.canary import (
     Canary,
     CanaryPhase,
@@ -209,6 +211,8 @@ class Trials:
     def _unreadable(self, deployment: DeepSeekDeployment) -> str:
         if deployment.spec.engine.tls_secret_ref is not None:
             return "the engine serves HTTPS with a certificate that the operator cannot check"
+        if deployment.spec.engine.type is EngineType.TRITON:
+            return "Triton does not tell how long each request's tokens took"
         return "" if self._reads.enabled else "the operator runs with --no-engine-metrics"
 
 
@@ -217,7 +221,7 @@ def change_on_trial(
 ) -> str:
     """Return what identifies a change that is tried before it reaches everybody, or "" when there is none.
 
-    A change of TLS is not tried: one Service cannot speak both.
+    A change of TLS or of the server (vLLM, Triton) is not tried: one Service cannot speak both.
 
     Args:
         deployment: the parsed object.
@@ -236,9 +240,9 @@ def change_on_trial(
     template = kept_template(record.data, inputs, workload.template_hash)
     if workload.replicas == 0 or not inputs or inputs == revision or template is None:
         return ""
-    ports = template["spec"]["containers"][0].get("ports") or [{}]
-    same_tls = ports[0].get("name") == port_name(tls=deployment.spec.engine.tls_secret_ref is not None)
-    return revision if same_tls else ""
+    spoken = [port.get("name") for port in template["spec"]["containers"][0].get("ports") or ()]
+    wanted = [port_name(tls=deployment.spec.engine.tls_secret_ref is not None), *further_ports(deployment)]
+    return revision if spoken == wanted else ""
 
 
 def trial_key(canary: Canary | None) -> tuple[object, ...]:
