@@ -7,8 +7,10 @@ others stay: advice, not a promise.
 
 from __future__ import annotations
 
+import heapq
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
@@ -18,6 +20,7 @@ from deepseek_operator.capacity.placement.problem import WHOLE_GPU_MILLI, PodSha
 from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.capacity.workload import room_for, tolerations_of
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
 
 PACKING_SECONDS = 10.0
 """Longest search for the best placement; small clusters need none of it."""
@@ -38,11 +41,6 @@ class Member:
     deployment: DeepSeekDeployment
     plan: Plan
     replicas: int
-
-    @property
-    def own(self) -> OwnPods:
-        """Its pods."""
-        return OwnPods.of(self.deployment.metadata.namespace, self.deployment.metadata.name)
 
     @property
     def rank(self) -> tuple[int, str, str]:
@@ -98,24 +96,26 @@ def place_fleet(members: Sequence[Member], inventory: Inventory, *, seconds: flo
     """
     ordered = sorted(members, key=lambda member: member.rank)
     free = {node.name: node.free_gpus for node in inventory.nodes}
-    packed, gap = _packed(ordered, inventory, seconds)
+    grounds = Grounds(inventory)
+    running = _running(ordered, inventory)
+    packed, gap = _packed(ordered, inventory, grounds, seconds)
     verdicts = []
-    for index, member in enumerate(ordered):
-        running = min(member.replicas, _running(member, inventory))
-        missing = member.replicas - running
-        more = max(0, room_for(member.deployment, member.plan, inventory, 0, own=NOBODY).count)
-        nodes = _start(member, inventory, free, missing) if member.plan.share is None else ()
-        started = len(nodes) // member.plan.nodes_per_replica if member.plan.share is None else min(missing, more)
-        now = running + started
+    for member in ordered:
+        runs = min(member.replicas, running.get(member.rank, 0))
+        missing, spans = member.replicas - runs, member.plan.nodes_per_replica
+        more = _more(member, inventory, grounds)
+        nodes = _start(member, grounds, free, missing) if member.plan.share is None else ()
+        now = runs + (len(nodes) // spans if member.plan.share is None else min(missing, more))
+        best = packed.get(member.rank)
         verdicts.append(
             Verdict(
                 member=member,
-                running=running,
+                running=runs,
                 now=now,
-                if_packed=None if packed is None or member.plan.share else max(now, packed[index]),
+                if_packed=None if best is None else max(now, best),
                 more=more,
                 nodes=nodes,
-                reason=_reason(member, inventory, running, now, packed[index] if packed else None),
+                reason=_reason(member, inventory, runs, now, best),
             )
         )
     return FleetAnswer(verdicts=tuple(verdicts), free_after=free, gap_percent=gap)
@@ -123,6 +123,54 @@ def place_fleet(members: Sequence[Member], inventory: Inventory, *, seconds: flo
 
 NOBODY = OwnPods(namespace="", labels={})
 """No pods at all."""
+
+
+class Grounds:
+    """Which nodes members may land on; members that ask alike are looked up once.
+
+    Args:
+        inventory: of the cluster.
+    """
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._by_gpu: dict[str, list[NodeInventory]] = {}
+        for node in inventory.nodes:
+            if node.gpu is not None:
+                self._by_gpu.setdefault(node.gpu.id, []).append(node)
+        self._nodes: dict[str, tuple[NodeInventory, ...]] = {}
+        self._counts: dict[tuple[str, int, int], int] = {}
+
+    def key(self, member: Member) -> str:
+        """Return what a member asks of its nodes, as a text."""
+        spec = member.deployment.spec.hardware
+        asked = [member.plan.gpu, sorted(spec.node_selector.items()), tolerations_of(member.deployment), spec.spot]
+        return json.dumps(asked, sort_keys=True)
+
+    def nodes(self, member: Member) -> tuple[NodeInventory, ...]:
+        """Return the nodes with its GPU that take its pods, by name."""
+        key, spec = self.key(member), member.deployment.spec.hardware
+        if key not in self._nodes:
+            tolerations = tolerations_of(member.deployment)
+            self._nodes[key] = tuple(
+                node
+                for node in self._by_gpu.get(member.plan.gpu, ())
+                if not why_excluded(node, spec.node_selector, tolerations, spec.spot)
+            )
+        return self._nodes[key]
+
+    def count(self, member: Member) -> int:
+        """Return how many replicas of a member fit on what is free."""
+        need, spans = gpus_per_node(member.plan), member.plan.nodes_per_replica
+        asked = (self.key(member), need, spans)
+        if asked not in self._counts:
+            self._counts[asked] = count_in((node.free_gpus for node in self.nodes(member)), need, spans)
+        return self._counts[asked]
+
+
+def _more(member: Member, inventory: Inventory, grounds: Grounds) -> int:
+    if member.plan.share is None:
+        return grounds.count(member)
+    return room_for(member.deployment, member.plan, inventory, 0, own=NOBODY).count
 
 
 def _reason(member: Member, inventory: Inventory, running: int, now: int, packed: int | None) -> str:
@@ -137,61 +185,74 @@ def _reason(member: Member, inventory: Inventory, running: int, now: int, packed
     return alone.limiting
 
 
-def _running(member: Member, inventory: Inventory) -> int:
-    """Return the replicas whose pods all have a node."""
-    own, pods = member.own, 0
+Owner = tuple[str, str]
+"""Namespace and value of the label that says whose pod it is."""
+
+
+def _owner(member: Member) -> Owner:
+    metadata = member.deployment.metadata
+    return metadata.namespace, label_value(metadata.name)
+
+
+def _running(members: Sequence[Member], inventory: Inventory) -> dict[tuple[int, str, str], int]:
+    """Return the replicas whose pods all have a node, by member."""
+    pods: Counter[Owner] = Counter()
     for node in inventory.nodes:
-        pods += sum(own.include(pod) and not pod.deleting for pod in node.pods)
-    return pods // member.plan.nodes_per_replica
+        pods.update(
+            (pod.namespace, pod.labels[LABEL_DEPLOYMENT])
+            for pod in node.pods
+            if not pod.deleting and LABEL_DEPLOYMENT in pod.labels
+        )
+    return {member.rank: pods[_owner(member)] // member.plan.nodes_per_replica for member in members}
 
 
-def _allowed(member: Member, node: NodeInventory) -> bool:
-    spec = member.deployment.spec.hardware
-    return (
-        node.gpu is not None
-        and node.gpu.id == member.plan.gpu
-        and not why_excluded(node, spec.node_selector, tolerations_of(member.deployment), spec.spot)
-    )
-
-
-def _start(member: Member, inventory: Inventory, free: dict[str, int], replicas: int) -> tuple[str, ...]:
+def _start(member: Member, grounds: Grounds, free: dict[str, int], replicas: int) -> tuple[str, ...]:
     """Take GPUs for as many replicas as fit, each on the fullest nodes that have room; return the nodes."""
-    need, chosen = gpus_per_node(member.plan), list[str]()
-    nodes = [node.name for node in inventory.nodes if _allowed(member, node)]
+    need, spans, chosen = gpus_per_node(member.plan), member.plan.nodes_per_replica, list[str]()
     for _ in range(replicas):
-        able = sorted((name for name in nodes if free[name] >= need), key=lambda name: (free[name], name))
-        if len(able) < member.plan.nodes_per_replica:
+        able = ((free[node.name], node.name) for node in grounds.nodes(member) if free[node.name] >= need)
+        taken = heapq.nsmallest(spans, able)
+        if len(taken) < spans:
             break
-        for name in able[: member.plan.nodes_per_replica]:
+        for _gpus, name in taken:
             free[name] -= need
             chosen.append(name)
     return tuple(chosen)
 
 
-def _packed(members: Sequence[Member], inventory: Inventory, seconds: float) -> tuple[list[int] | None, float]:
-    """Return the replicas of each member in the best placement, and the gap to the bound in percent."""
+def _packed(
+    members: Sequence[Member], inventory: Inventory, grounds: Grounds, seconds: float
+) -> tuple[dict[tuple[int, str, str], int], float]:
+    """Return the replicas of each member with whole GPUs in the best placement, and the gap to the bound in percent."""
     from deepseek_operator.capacity.placement.known_set import place_known_set
 
     whole = [member for member in members if member.plan.share is None]
-    rooms = [_room(node, whole) for node in inventory.nodes]
-    keys = sorted({room.product for room in rooms if room.product})
-    shapes: dict[int, PodShape] = {}
-    pods: Counter[PodShape] = Counter()
-    for index, member in enumerate(whole):
-        products = tuple(key for key in keys if key.split("/")[1][index] == "1")
-        if not products:
-            continue
-        shape = PodShape(gpus=gpus_per_node(member.plan), gpu_milli=WHOLE_GPU_MILLI, memory_mib=0, products=products)
-        shapes[index] = shape
-        pods[shape] += member.replicas * member.plan.nodes_per_replica
+    if not whole:
+        return {}, 0.0
+    keys = {grounds.key(member): member for member in whole}
+    allowed = {key: frozenset(node.name for node in grounds.nodes(member)) for key, member in keys.items()}
+    owners = {_owner(member) for member in whole}
+    rooms = [_room(node, allowed, owners) for node in inventory.nodes]
+    products = sorted({room.product for room in rooms if room.product})
+    shapes, pods = dict[tuple[int, str, str], PodShape](), Counter[PodShape]()
+    places = {
+        key: tuple(each for each in products if each.split("/")[1][index] == "1") for index, key in enumerate(keys)
+    }
+    for member in whole:
+        if usable := places[grounds.key(member)]:
+            shape = PodShape(gpus=gpus_per_node(member.plan), gpu_milli=WHOLE_GPU_MILLI, products=usable)
+            shapes[member.rank] = shape
+            pods[shape] += member.replicas * member.plan.nodes_per_replica
     if not pods:
-        return ([0] * len(members) if whole else None), 0.0
+        return dict.fromkeys((member.rank for member in whole), 0), 0.0
     placed = place_known_set(rooms, pods, seconds=seconds)
     left = {shape: Counter(spot.node for spot in spots) for shape, spots in placed.spots.items()}
-    replicas = {}
-    for index, member in enumerate(whole):
-        replicas[member.rank] = _groups(left.get(shapes[index], Counter()), member) if index in shapes else 0
-    return [replicas.get(member.rank, 0) for member in members], placed.gap_percent
+    empty = Counter[int]()
+    groups = {
+        member.rank: _groups(left.get(shapes[member.rank], empty), member) if member.rank in shapes else 0
+        for member in whole
+    }
+    return groups, placed.gap_percent
 
 
 def _groups(left: Counter[int], member: Member) -> int:
@@ -199,15 +260,17 @@ def _groups(left: Counter[int], member: Member) -> int:
     spans = member.plan.nodes_per_replica
     count = min(member.replicas, count_in(left.values(), 1, spans))
     for _ in range(count):
-        for node, _places in left.most_common(spans):
-            left[node] -= 1
+        for node, places in heapq.nlargest(spans, left.items(), key=lambda item: (item[1], -item[0])):
+            left[node] = places - 1
     return count
 
 
-def _room(node: NodeInventory, members: Sequence[Member]) -> Room:
-    """Return a node with the members' own pods given back; its product tells which members may land there."""
-    mask = "".join("1" if _allowed(member, node) else "0" for member in members)
-    held = sum(node.held_by(pod) for pod in node.pods if any(member.own.include(pod) for member in members))
+def _room(node: NodeInventory, allowed: Mapping[str, frozenset[str]], owners: Collection[Owner]) -> Room:
+    """Return a node with the members' own pods given back; its product tells which kinds of members may land there."""
+    mask = "".join("1" if node.name in names else "0" for names in allowed.values())
+    held = sum(
+        node.held_by(pod) for pod in node.pods if (pod.namespace, pod.labels.get(LABEL_DEPLOYMENT, "")) in owners
+    )
     free = min(node.allocatable_gpus, node.free_gpus + held) if "1" in mask else 0
     product = f"{node.gpu.id}/{mask}" if node.gpu is not None and free else ""
     return Room(product=product, free_milli=(WHOLE_GPU_MILLI,) * free, cpu_milli=0, memory_mib=0)
