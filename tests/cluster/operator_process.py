@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -61,11 +62,17 @@ class OperatorProcess:
 
 @contextlib.contextmanager
 def running_operator(
-    kubectl: Kubectl, folder: Path, *arguments: str, everywhere: bool = False, engines: bool = False
+    kubectl: Kubectl,
+    folder: Path,
+    *arguments: str,
+    everywhere: bool = False,
+    engines: bool = False,
+    package: Path | None = None,
 ) -> Iterator[OperatorProcess]:
     """Run an operator for the namespace of ``kubectl`` or for all; a traceback in its log fails the test.
 
-    Fake pods have addresses where no engine listens, so engines are asked only where a test brings one.
+    Fake pods have addresses where no engine listens, so engines are asked only where a test brings one. ``package``
+    is a folder whose ``deepseek_operator`` runs in place of this one.
     """
     log = folder / f"operator-{len(list(folder.glob('operator-*.log')))}.log"
     command = [str(Path(sys.executable).with_name("deepseek-operator")), "run"]
@@ -74,7 +81,9 @@ def running_operator(
     command += ["--address=127.0.0.1", "--port=0", *arguments]
     command += [] if engines else ["--no-engine-metrics"]
     with log.open("wb") as output:
-        operator = OperatorProcess(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT), log)
+        environment = {**os.environ, "PYTHONPATH": str(package)} if package else None
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        operator = OperatorProcess(process, log)
     try:
         yield operator
     finally:

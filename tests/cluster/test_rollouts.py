@@ -146,10 +146,8 @@ def test_the_only_replica_of_a_full_cluster_is_replaced_after_that_was_said(
     with running_operator(kubectl, tmp_path):
         kubectl.apply(whole_node(pool, 1))
         wait_ready(kubectl, NAME)
-        with watching(kubectl, tmp_path) as watched:
-            kubectl.apply(whole_node(pool, 1, context=2048))
-            rolled_out(kubectl, 1, context=2048)
-        assert min(watched.available()) == 0
+        kubectl.apply(whole_node(pool, 1, context=2048))
+        rolled_out(kubectl, 1, context=2048)
         eventually(lambda: reasons(kubectl), lambda found: "BriefOutage" in found, what="the outage is told")
 
 
@@ -188,3 +186,126 @@ def test_a_plan_with_fewer_replicas_first_starts_one_of_them(kubectl: Kubectl, p
             rolled_out(kubectl, 1, context=2048)
         assert min(watched.available()) >= 1
         assert status(kubectl, NAME)["scaling"]["desiredReplicas"] == 1
+
+
+@contextlib.contextmanager
+def drained(cluster_kubectl: Kubectl, *nodes: str) -> Iterator[None]:
+    """Drain nodes as an administrator does, by the eviction API; it fails when a pod cannot be evicted in time."""
+    arguments = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s")
+    try:
+        cluster_kubectl("drain", *nodes, *arguments, f"--pod-selector=deepseek-operator.io/deployment={NAME}")
+        yield
+    finally:
+        cluster_kubectl("uncordon", *nodes)
+
+
+@pytest.mark.parametrize("pool", [3], indirect=True)
+def test_a_drain_of_two_nodes_takes_one_replica_at_a_time(
+    kubectl: Kubectl, cluster_kubectl: Kubectl, pool: str, tmp_path: Path
+) -> None:
+    with running_operator(kubectl, tmp_path):
+        kubectl.apply(whole_node(pool, 2))
+        wait_ready(kubectl, NAME)
+        nodes = {pod["spec"]["nodeName"] for pod in kubectl("get", "pods", "-o", "json")["items"]}
+        with watching(kubectl, tmp_path) as watched, drained(cluster_kubectl, *sorted(nodes)):
+            pods = kubectl("get", "pods", "-o", "json")["items"]
+            assert nodes.isdisjoint({pod["spec"].get("nodeName") for pod in pods})
+        assert min(watched.available()) == 1
+
+
+@pytest.mark.parametrize("pool", [1], indirect=True)
+def test_a_drain_is_not_blocked_by_the_only_replica(
+    kubectl: Kubectl, cluster_kubectl: Kubectl, pool: str, tmp_path: Path
+) -> None:
+    with running_operator(kubectl, tmp_path):
+        kubectl.apply(whole_node(pool, 1))
+        wait_ready(kubectl, NAME)
+        with drained(cluster_kubectl, "h100-0"):
+            capacity = eventually(
+                lambda: condition(kubectl, NAME, "CapacityAvailable"), lambda found: found["status"] == "False"
+            )
+            assert "left out" in capacity["message"]
+        wait_ready(kubectl, NAME)
+
+
+def serving_throughout(file: Path) -> int:
+    """Return the fewest pods that answered requests at any moment, after the first one did.
+
+    Each event of the watch is looked at; a pod that is going away still serves until it is gone.
+    """
+    decoder, text, position = json.JSONDecoder(), file.read_text(), 0
+    ready: dict[str, bool] = {}
+    fewest: list[int] = []
+    while position < len(text):
+        event, end = decoder.raw_decode(text, position)
+        position = end + 1
+        pod = event["object"]
+        conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", ())}
+        ready[pod["metadata"]["name"]] = event["type"] != "DELETED" and conditions.get("Ready") == "True"
+        if fewest or any(ready.values()):
+            fewest.append(sum(ready.values()))
+    return min(fewest)
+
+
+@contextlib.contextmanager
+def watching_leaders(kubectl: Kubectl, folder: Path) -> Iterator[Path]:
+    """Watch the pods that answer requests."""
+    file = folder / "watch-leaders.json"
+    command = [str(kubectl.program), f"--kubeconfig={kubectl.kubeconfig}", f"--namespace={kubectl.namespace}"]
+    command += [
+        "get",
+        "pods",
+        "-l",
+        "deepseek-operator.io/role=leader",
+        "--watch",
+        "--output-watch-events",
+        "-o",
+        "json",
+    ]
+    with file.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output)
+    try:
+        eventually(lambda: file.stat().st_size > 0, what="the watch has begun")
+        yield file
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def kinds(kubectl: Kubectl) -> set[str]:
+    items = kubectl("get", "deployments,statefulsets", "-o", "json")["items"]
+    return {each["kind"] for each in items}
+
+
+OVER_NODES = {"parallelism": {"tensor": 8, "pipeline": 2}}
+
+
+@pytest.mark.parametrize("pool", [3], indirect=True)
+def test_groups_over_nodes_replace_replicas_on_one_node_and_back_without_an_outage(
+    kubectl: Kubectl, pool: str, tmp_path: Path
+) -> None:
+    with running_operator(kubectl, tmp_path):
+        kubectl.apply(whole_node(pool, 1))
+        wait_ready(kubectl, NAME)
+        with watching_leaders(kubectl, tmp_path) as watch:
+            kubectl.apply(whole_node(pool, 1, **OVER_NODES))
+            eventually(lambda: kinds(kubectl), lambda found: found == {"StatefulSet"}, within_seconds=90)
+            wait_ready(kubectl, NAME)
+            kubectl.apply(whole_node(pool, 1))
+            eventually(lambda: kinds(kubectl), lambda found: found == {"Deployment"}, within_seconds=90)
+            wait_ready(kubectl, NAME)
+        assert serving_throughout(watch) == 1
+
+
+@pytest.mark.parametrize("pool", [2], indirect=True)
+def test_where_both_kinds_do_not_fit_the_old_one_goes_first_after_that_was_said(
+    kubectl: Kubectl, pool: str, tmp_path: Path
+) -> None:
+    with running_operator(kubectl, tmp_path):
+        kubectl.apply(whole_node(pool, 1))
+        wait_ready(kubectl, NAME)
+        kubectl.apply(whole_node(pool, 1, **OVER_NODES))
+        eventually(lambda: kinds(kubectl), lambda found: found == {"StatefulSet"}, within_seconds=90)
+        wait_ready(kubectl, NAME)
+        eventually(lambda: reasons(kubectl), lambda found: "BriefOutage" in found, what="the outage is told")
+        assert not condition(kubectl, NAME, "RollingOut")

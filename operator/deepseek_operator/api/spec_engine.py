@@ -222,6 +222,10 @@ class EngineSpec(ApiModel):
         description="Seconds for loading before the replica counts as failed. Default: as long as the weights need on "
         "a slow link, at least an hour.",
     )
-    shutdown_seconds: int = Field(
-        default=120, ge=0, le=86_400, description="Seconds that requests in flight may take when a replica stops."
+    shutdown_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="Seconds that requests in flight may take when a replica stops. Default: as long as the longest "
+        "answer takes, 2 minutes to an hour.",
     )

@@ -114,18 +114,25 @@ class Applier:
                 f"{kind} {name} exists and belongs to somebody else; rename it or the DeepSeekDeployment"
             )
 
-    async def prune(self, owner_uid: str, manifests: Sequence[Manifest], among: Collection[Key] | None = None) -> None:
+    async def prune(
+        self,
+        owner_uid: str,
+        manifests: Sequence[Manifest],
+        among: Collection[Key] | None = None,
+        spared: Collection[Key] = (),
+    ) -> None:
         """Delete the children that are not among the manifests.
 
         Args:
             owner_uid: whose children.
             manifests: that should be there.
             among: children that may be deleted; None for all.
+            spared: children that may not.
         """
         wanted = {key_of(manifest) for manifest in manifests}
         children = self._observed.children(owner_uid)
         for key in sorted(children.keys() - wanted):
-            if among is not None and key not in among:
+            if key in spared or (among is not None and key not in among):
                 continue
             child = children[key]
             await self._cluster.delete(child.kind, child.namespace, child.name, child.uid)

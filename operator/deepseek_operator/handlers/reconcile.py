@@ -16,8 +16,7 @@ from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import KIND, DeepSeekDeployment
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.fits import FitsNow
-from deepseek_operator.capacity.inventory import Inventory
-from deepseek_operator.capacity.workload import planned_models, room_for, supply_for
+from deepseek_operator.capacity.workload import room_for
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import ClusterError, InvalidSpecError
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
@@ -37,9 +36,11 @@ from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
+from deepseek_operator.handlers.supplies import Supplies
+from deepseek_operator.handlers.switching import planned_workload, switched
 from deepseek_operator.handlers.workloads import find_workload
 from deepseek_operator.metrics import Metrics
-from deepseek_operator.planner.request import PlanRequest, Supply
+from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.canary import canary_keys
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
@@ -114,7 +115,7 @@ class Reconciler:
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
         self._questions: OrderedDict[tuple[str, int], _Question] = OrderedDict()
-        self._supplies: tuple[Inventory | None, dict[str, Supply]] = (None, {})
+        self._supplies = Supplies(nodes)
 
     def waiting_for_capacity(self) -> list[str]:
         """Return the UIDs of objects whose replicas found no free GPUs at their last pass."""
@@ -158,7 +159,7 @@ class Reconciler:
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
             try:
                 situation = await self._act(body, situation, turn)
-                await self._groups.tend(uid, self._workload(body), self._pods(body), situation)
+                await self._groups.tend(uid, self._planned(body, situation), self._pods(body), situation)
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
@@ -184,7 +185,7 @@ class Reconciler:
         deployment, known = question.deployment, self._known_plan(body)
         pinned = pinned_plan(body.get("status") or {}, question.fingerprint)
         acceptance = accept(
-            pinned or await self._planning.answer(question.request, self._supply(deployment)),
+            pinned or await self._planning.answer(question.request, self._supplies.of(deployment)),
             known,
             fingerprint=question.fingerprint,
             apply=deployment.spec.apply,
@@ -269,15 +270,17 @@ class Reconciler:
         if turn.pressed and not self._observed.children(uid):
             await self._applier.apply(uid, before_workload(manifests))
             return replace(situation, deferred=True)
-        manifests, step = rolled(manifests, workload, self._pods(body), situation, self._nodes.inventory(), status)
-        situation = replace(situation, rollout=step)
+        pods, inventory = self._pods(body), self._nodes.inventory()
+        manifests, step = rolled(manifests, workload, pods, situation, inventory, status)
+        switch = switched(manifests, self._observed.children(uid), pods, situation, inventory)
+        manifests, situation = switch.manifests, replace(situation, rollout=switch.step or step)
         if must_announce(status, situation):
             return situation  # said first, done at the next pass
         await self._applier.apply(uid, manifests)
         if stage.prune:
             among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None
-            await self._applier.prune(uid, manifests, among)
-        if stage.hold is None:
+            await self._applier.prune(uid, manifests, among, switch.spared)
+        if stage.hold is None and not switch.spared:
             self._made[uid] = inputs
         return situation
 
@@ -297,7 +300,7 @@ class Reconciler:
 
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what runs."""
-        child = self._workload(body)
+        child = self._planned(body, situation)
         workload = Workload(generation=child.generation, status=child.status) if child else None
         return replace(situation, workload=workload, pods=self._pods(body))
 
@@ -375,18 +378,10 @@ class Reconciler:
         name = object_name(body["metadata"]["name"], PLAN_SUFFIX)
         return self._observed.children(body["metadata"]["uid"]).get(("ConfigMap", name))
 
+    def _planned(self, body: JsonObject, situation: Situation) -> Child | None:
+        accepted = situation.acceptance.accepted if situation.acceptance else None
+        children, name = self._observed.children(body["metadata"]["uid"]), body["metadata"]["name"]
+        return planned_workload(children, name, accepted.plan if accepted else None)
+
     def _workload(self, body: JsonObject) -> Child | None:
         return find_workload(self._observed.children(body["metadata"]["uid"]), body["metadata"]["name"])
-
-    def _supply(self, deployment: DeepSeekDeployment) -> Supply:
-        """Return the supply of a deployment; all that choose nodes alike share it while the inventory is the same."""
-        inventory = self._nodes.inventory()
-        if self._supplies[0] is not inventory:
-            self._supplies = (inventory, {})
-        hardware = deployment.spec.hardware
-        alike = (planned_models(deployment), engine_variant(deployment)) if inventory.measurements else ()
-        key = repr((sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot, alike))
-        known = self._supplies[1]
-        if key not in known:
-            known[key] = supply_for(deployment, inventory)
-        return known[key]

@@ -23,6 +23,7 @@ from deepseek_operator.memory.host_memory import NodeMemory
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources import security, vllm
 from deepseek_operator.resources.affinity import build_node_affinity, build_spread, build_tolerations
+from deepseek_operator.resources.drain import shutdown_seconds
 from deepseek_operator.resources.gpu_share import ShareRequest, share_request
 from deepseek_operator.resources.names import ANNOTATION_PLAN_HASH, Manifest, common_labels, selector_labels
 from deepseek_operator.resources.pod_resources import build_resources, node_memory, shm_bytes
@@ -71,7 +72,7 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + spec.engine.shutdown_seconds + GRACE_MARGIN_SECONDS,
+        "terminationGracePeriodSeconds": PRE_STOP_SECONDS + shutdown_seconds(deployment, plan) + GRACE_MARGIN_SECONDS,
         "securityContext": security.pod_security_context(),
         "tolerations": build_tolerations(planned_gpu, _tolerations(spec.hardware), spec.hardware.spot),
         "topologySpreadConstraints": build_spread(owner),
@@ -125,7 +126,7 @@ def _container(deployment: DeepSeekDeployment, plan: Plan, source: ModelSource, 
         served_names=served_names(deployment.spec, plan),
         quantization=quantization(plan.quantization).vllm_name,
         tls=tls,
-        shutdown_seconds=engine.shutdown_seconds,
+        shutdown_seconds=shutdown_seconds(deployment, plan),
         extra_args=engine.extra_args,
         parsers=chat_parsers(plan.model_name, shape.architecture),
         prefix_caching=not isinstance(shape.attention, CompressedAttention),

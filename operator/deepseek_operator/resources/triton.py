@@ -16,6 +16,7 @@ from deepseek_operator.catalog.engine_fields import engine_fields
 from deepseek_operator.catalog.engines import engine_flags
 from deepseek_operator.catalog.triton_releases import triton_image
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.drain import shutdown_seconds
 from deepseek_operator.resources.engine_arguments import engine_arguments, refuse_server_flags
 from deepseek_operator.resources.names import Manifest
 from deepseek_operator.resources.service import ENGINE_PORT
@@ -82,7 +83,7 @@ def triton_template(template: Manifest, deployment: DeepSeekDeployment, plan: Pl
         probe = {"input_ids": [1], "input_lengths": 1, "request_output_len": 1}
     container["image"] = deployment.spec.engine.image or triton_image(plan.engine_release)
     container["command"] = [COMMAND]
-    container["args"] = _server_args(deployment.spec.engine.shutdown_seconds)
+    container["args"] = _server_args(shutdown_seconds(deployment, plan))
     container["env"] = _environment(container["env"], plan, triton.backend)
     container["ports"] = [
         {"name": port_name, "containerPort": port, "protocol": "TCP"} for port_name, port in PORTS.items()
@@ -117,7 +118,7 @@ def _vllm_arguments(words: list[str], deployment: DeepSeekDeployment, plan: Plan
     return engine_arguments([word.replace("$$", "$") for word in words], flags, fields)
 
 
-def _server_args(shutdown_seconds: int) -> list[str]:
+def _server_args(exit_seconds: int) -> list[str]:
     """Return the arguments of ``tritonserver``: one model, loaded once; a model that fails to load ends the server."""
     restricted = f"{RESTRICTED_APIS}:{ADMIN_KEY_HEADER}=$({ADMIN_KEY_VARIABLE})"
     return [
@@ -128,7 +129,7 @@ def _server_args(shutdown_seconds: int) -> list[str]:
         f"--http-port={HTTP_PORT}",
         f"--grpc-port={GRPC_PORT}",
         f"--metrics-port={METRICS_PORT}",
-        f"--exit-timeout-secs={shutdown_seconds}",
+        f"--exit-timeout-secs={exit_seconds}",
         f"--http-restricted-api={restricted}",
         f"--grpc-restricted-protocol={restricted}",
     ]
