@@ -42,7 +42,7 @@ def changes_pods(manifests: Iterable[Manifest], children: Children) -> bool:
     """Return whether applying would make a workload or change the pods of one."""
     return any(
         (known := children.get((each["kind"], each["metadata"]["name"]))) is None
-        or known.template_hash != each["metadata"].get("annotations", {}).get(ANNOTATION_TEMPLATE_HASH)
+        or known.template_hash != each["metadata"].get("annotations", {}).get(ANNOTATION_TEMPLATE_HASH, "")
         for each in manifests
         if each["kind"] in WORKLOADS
     )
