@@ -1,8 +1,9 @@
 """The demo: two models on a fake cluster of this machine, from `kubectl apply` to Ready pods.
 
 Starts the local control plane with H100, A100, L40S and RTX 4090 nodes, runs the operator against it, applies two
-samples with the real kubectl, shows the plans with their reasons, waits until the pods run where they were planned,
-and takes everything down. With ``--keep`` it stays up until Ctrl-C.
+samples with the real kubectl, shows the plans with their reasons, approves the one that waits for it (R1, two pods on
+two nodes), waits until the pods run where they were planned, and takes everything down. With ``--keep`` it stays up
+until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ class Demo:
         self.state = state
         self.environment = {**os.environ, "KUBECONFIG": str(state.kubeconfig)}
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """Run kubectl and return what it printed."""
-        return self._run(str(self.state.kubectl), *arguments)
+        return self._run(str(self.state.kubectl), *arguments, given=given)
 
     def plugin(self, *arguments: str) -> str:
         """Run the plugin and return what it printed."""
@@ -103,8 +104,8 @@ class Demo:
         print(f"waiting: {what} ...", flush=True)
         self.kubectl("wait", f"--timeout={WAIT_SECONDS}s", *arguments)
 
-    def _run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+    def _run(self, *command: str, given: str | None = None) -> str:
+        done = subprocess.run(command, env=self.environment, input=given, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command[:3])} ...: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -122,7 +123,9 @@ def show(demo: Demo) -> int:
         demo.wait(f"{name} is planned", "--for=condition=Planned", f"dsd/{name}")
         screen.rule(f"kubectl deepseek plan -f manifests/samples/{name}.yaml")
         print(demo.plugin("plan", "-f", file))
+    approve(demo)
     demo.wait(f"{RUNNING} is Ready", "--for=condition=Ready", f"dsd/{RUNNING}")
+    demo.wait(f"{TWO_NODES} is Ready", "--for=jsonpath={.status.readyReplicas}=1", f"dsd/{TWO_NODES}")
     screen.rule("What runs")
     print(demo.kubectl("get", "dsd"))
     print(demo.kubectl("get", "pods", "-o", "wide"))
@@ -133,15 +136,50 @@ def show(demo: Demo) -> int:
     return 1 if wrong else 0
 
 
+def approve(demo: Demo) -> None:
+    """Let the plan that waits for a person run; its weights lie on a volume that every node can mount."""
+    print(demo.kubectl("apply", "-f", "-", given=json.dumps(VOLUME)), end="")
+    proposed = demo.json("get", "dsd", TWO_NODES)["status"]["proposedPlan"]["hash"]
+    patch = json.dumps({"spec": {"approvedPlan": proposed}})
+    console().rule(f"kubectl patch dsd {TWO_NODES} --type=merge --patch='{patch}'")
+    print(demo.kubectl("patch", "dsd", TWO_NODES, "--type=merge", f"--patch={patch}"))
+
+
+VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "shared-file-system"},
+    "spec": {
+        "capacity": {"storage": "2Ti"},
+        "accessModes": ["ReadWriteMany"],
+        "hostPath": {"path": "/srv/models"},
+    },
+}
+"""Stands for the storage class of a real cluster; the fake nodes mount nothing."""
+
+
 def misplaced(demo: Demo) -> list[str]:
-    """Return a sentence for every pod that is not on the planned product."""
+    """Return a sentence for every pod that is not on the planned product, and for a group on too few nodes."""
+    wrong = [line for name in (RUNNING, TWO_NODES) for line in misplaced_of(demo, name)]
+    places = {pod["spec"].get("nodeName", "") for pod in pods_of(demo, TWO_NODES)}
+    return wrong if len(places) == 2 else [*wrong, f"{TWO_NODES} runs on {len(places)} nodes, not on 2"]
+
+
+def pods_of(demo: Demo, name: str) -> list[dict[str, Any]]:
+    """Return the pods that run a model, leaders and workers alike."""
+    selector = f"deepseek-operator.io/deployment={name},deepseek-operator.io/role"
+    pods: list[dict[str, Any]] = demo.json("get", "pods", "-l", selector)["items"]
+    return pods
+
+
+def misplaced_of(demo: Demo, name: str) -> list[str]:
+    """Return a sentence for every pod of one object that is not on the planned product."""
     labels = {node["metadata"]["name"]: node["metadata"]["labels"] for node in demo.json("get", "nodes")["items"]}
-    gpu = demo.json("get", "dsd", RUNNING)["status"]["plan"]["gpu"]
+    gpu = demo.json("get", "dsd", name)["status"]["plan"]["gpu"]
     planned = {node.name for node in sandbox.DEFAULT_NODES if node.gpu_id == gpu}
-    pods = demo.json("get", "pods", "-l", f"deepseek-operator.io/deployment={RUNNING}")["items"]
-    places = {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods}
+    places = {pod["metadata"]["name"]: pod["spec"].get("nodeName", "") for pod in pods_of(demo, name)}
     if not places:
-        return [f"{RUNNING} has no pods"]
+        return [f"{name} has no pods"]
     return [
         f"{pod} runs on {node or 'no node'} ({labels.get(node, {}).get('nvidia.com/gpu.product', '?')}), not on {gpu}"
         for pod, node in places.items()

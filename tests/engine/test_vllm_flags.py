@@ -13,6 +13,7 @@ from deepseek_operator.catalog.models import model, model_names
 from deepseek_operator.catalog.quantizations import quantizations
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.resources.group_pods import group_args
 from deepseek_operator.resources.vllm import VllmSettings, default_args, planned_args
 from model_factories import make_plan
 
@@ -33,6 +34,16 @@ def test_every_argument_is_a_flag_of_the_release(version: str, expert: bool, tls
         )
         for argument in planned_args(plan, settings)[1:]:
             judge(argument, flags)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("leads", [pytest.param(True, id="leader"), pytest.param(False, id="worker")])
+def test_every_argument_of_a_group_is_a_flag_of_the_release(version: str, leads: bool) -> None:
+    split = Parallelism(tensor=8, pipeline=2, data=2)
+    plan = make_plan(engine_release=version, nodes_per_replica=4, gpus_per_replica=32, parallelism=split)
+    flags = engine_flags("vllm", version)
+    for argument in group_args(plan, leads=leads):
+        judge(argument, flags)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

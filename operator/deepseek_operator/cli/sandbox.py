@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+class Part(StrEnum):
+    """What a control plane can have beside Kubernetes itself."""
+
+    LEADER_WORKER_SET = "leader-worker-set"
+
 
 MAX_COUNT = 9_999
 """Most fake nodes of one kind, and GPUs of one node; more is a slip, and the fake cluster would choke on it."""
@@ -59,6 +67,10 @@ def up(
     install: Annotated[
         bool, typer.Option(help="Install the custom resource definition and the priority classes too.")
     ] = True,
+    parts: Annotated[
+        list[Part] | None,
+        typer.Option("--with", help="Further parts to install, built once when not found; repeatable."),
+    ] = None,
 ) -> None:
     """Start the control plane (built once, 5 to 10 minutes, when its programs are not found)."""
     from deepseek_operator import sandbox
@@ -69,7 +81,13 @@ def up(
         for node in sandbox.alike(count, sandbox.FakeNode(name=gpu, gpu_id=gpu, gpus=gpus))
     ]
     progress = sandbox.on_stderr()
-    state = sandbox.up(directory or sandbox.default_directory(), wanted or sandbox.DEFAULT_NODES, progress=progress)
+    groups = sandbox.find_or_build_leader_worker_set(progress) if Part.LEADER_WORKER_SET in (parts or ()) else None
+    state = sandbox.up(
+        directory or sandbox.default_directory(),
+        wanted or sandbox.DEFAULT_NODES,
+        progress=progress,
+        leader_worker_set=groups,
+    )
     if install:
         install_resources(state.kubectl, state.kubeconfig)
     typer.echo(f"control plane is up; try:\n  export KUBECONFIG={state.kubeconfig}\n  {state.kubectl} get nodes")
