@@ -143,7 +143,7 @@ def decide(
         now: seconds; never before that of the decision before.
         current: replicas that are asked for now, starting ones included.
     """
-    history = history.with_start(snapshot.start_seconds)
+    history = history.with_start(snapshot.start_seconds).begun(now, current)
     missing = snapshot.missing()
     if missing:
         return _held(snapshot, policy, history, current, missing)

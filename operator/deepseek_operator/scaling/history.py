@@ -79,6 +79,10 @@ class History:
             return self
         return replace(self, starts=(*self.starts, seconds)[-MOST_STARTS:])
 
+    def begun(self, now: float, current: int) -> History:
+        """Return an empty history as one that takes what runs for needed, so that a restart stops nothing at once."""
+        return self if self.needs else replace(self, needs=((now, current),))
+
     def with_observation(self, seen: Observation, load: float) -> History:
         """Return it with one more observation; ``load`` is what counts for the peak of the day."""
         kept = self.since(seen.time - REMEMBERED_SECONDS)

@@ -59,6 +59,11 @@ def test_less_load_takes_replicas_away_only_after_the_hold():
     assert (late.replicas, late.reason) == (1, ScalingReason.DEMAND_FELL)
 
 
+def test_nothing_is_stopped_at_first_sight():
+    assert decided(make_snapshot(200.0), 6).replicas == 6
+    assert after(HOLD_SECONDS + 30, make_snapshot(200.0), 6).replicas == 1
+
+
 def test_limits_are_named():
     limits = (Limit(replicas=40, name="scaling.maxReplicas"), Limit(replicas=3, name="what the GPUs hold"))
     decision = decided(make_snapshot(6000.0), limits=limits)
