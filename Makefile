@@ -1,6 +1,6 @@
 # `make demo` shows the product, `make test` checks all of it; each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check format benchmark crds lock clean
+.PHONY: help setup demo sandbox test check format benchmark scaling-benchmark crds lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -29,6 +29,9 @@ format: setup ## Format the code.
 
 benchmark: setup ## Print the benchmark tables (1,000 objects on the local control plane; some minutes).
 	@$(BIN)/python -m pytest tests/benchmarks --override-ini addopts=--import-mode=importlib -s -q --force-enable-socket --timeout=1800
+
+scaling-benchmark: setup ## Compare scaling policies on the request traces in TRACES=FOLDER (an hour).
+	@$(BIN)/python hack/scaling_benchmark.py --traces $(TRACES)
 
 crds: setup ## Write crds/ again from the types, and what the chart and manifests/install take from them.
 	@$(BIN)/kubectl-deepseek crd > crds/deepseekdeployments.deepseek-operator.io.yaml

@@ -228,15 +228,22 @@ def cheapest_reaching(
 
 
 def keda_settings(batch: int) -> list[float]:
-    """Return in-flight targets from a full batch down, each some 12 % below the one before."""
-    found, value = [], batch * 0.75
+    """Return in-flight targets from half a batch down, each some 12 % below the one before."""
+    found, value = [], batch * 0.5
     while value >= batch * 0.08 and value >= 1:
         found.append(float(max(1, round(value))))
         value /= KEDA_STEP
     return list(dict.fromkeys(found))
 
 
-def compare(title: str, service: Service, trace: Trace, starts: Sequence[float], seeds: Sequence[int]) -> None:
+def compare(
+    title: str,
+    service: Service,
+    trace: Trace,
+    starts: Sequence[float],
+    seeds: Sequence[int],
+    keda: Sequence[float] | None,
+) -> None:
     """Print the table of one trace."""
     print(f"\n{title}: {len(trace.arrivals):,} requests in {trace.seconds / 3600:.1f} hours")
     print("| start s | policy | SLA % (worst seed) | GPU-h | changes | turns | flaps | TTFT p99 s | peak | |")
@@ -244,7 +251,7 @@ def compare(title: str, service: Service, trace: Trace, starts: Sequence[float],
     for start in starts:
         target, scenario = TARGETS[start], scenario_of(service, trace, start)
         own = score("operator", scenario, lambda each: operator(service, each), seeds)
-        best = _keda(target, scenario, seeds)
+        best = _keda(target, scenario, seeds, keda or keda_settings(scenario.limits.batch))
         fixed = _static(target, scenario, seeds) if best is None or best.sla < target else None
         baseline = fixed or best
         knowing = _knowing(target, scenario, seeds)
@@ -259,13 +266,12 @@ def compare(title: str, service: Service, trace: Trace, starts: Sequence[float],
                 show(start, row)
 
 
-def _keda(target: float, scenario: Scenario, seeds: Sequence[int]) -> Row | None:
+def _keda(target: float, scenario: Scenario, seeds: Sequence[int], settings: Sequence[float]) -> Row | None:
     """Return KEDA with the largest target per replica that reaches the share over all seeds."""
 
     def make(setting: float) -> Callable[[Scenario], Policy]:
         return lambda each: KedaInFlightPolicy(setting, 1, each.most_replicas)
 
-    settings = keda_settings(scenario.limits.batch)
     found = cheapest_reaching(target, scenario, settings, make)
     if found is None:
         return None
@@ -302,6 +308,9 @@ def main() -> None:
     asked.add_argument("--only", choices=("first", "second", "azure"), action="append")
     asked.add_argument("--starts", type=float, nargs="*", default=STARTS)
     asked.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    asked.add_argument(
+        "--keda", type=float, nargs="*", help="settings to try, largest first; default: all sensible ones"
+    )
     options = asked.parse_args()
     only = options.only or ("first", "second", "azure")
     if {"first", "second"} & set(only):
@@ -315,10 +324,17 @@ def main() -> None:
                 options.seeds,
             )
         if "second" in only:
-            compare("DeepSeek-R1 day (generated), second half", REASONING, second, options.starts, options.seeds)
+            compare(
+                "DeepSeek-R1 day (generated), second half",
+                REASONING,
+                second,
+                options.starts,
+                options.seeds,
+                options.keda,
+            )
     if "azure" in only:
         rows = read(options.traces / "azure_llm_2023_conv.csv.gz")
-        compare("Azure conversations 2023", CHAT, trace_of(rows), options.starts, options.seeds)
+        compare("Azure conversations 2023", CHAT, trace_of(rows), options.starts, options.seeds, options.keda)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,9 @@ def decide(
     known = replace(capacity, step_factor=history.step_factor)
     bound = max(1, policy.most.replicas)
     needed = known.replicas(load, bound, reserve)
-    to_keep = known.replicas(load, bound, reserve * DOWN_MARGIN)
+    to_keep = needed
+    while to_keep < bound and not known.carries(load, to_keep, reserve * DOWN_MARGIN):
+        to_keep += 1
     terms = replace(terms, needed=needed)
     history = history.with_need(now, to_keep, HOLD_SECONDS)
     wanted, reason = _wanted(snapshot, history, now, current, needed, terms.start_seconds)

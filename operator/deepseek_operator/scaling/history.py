@@ -11,6 +11,9 @@ BIN_SECONDS = 300.0
 MOST_BINS = 288
 """The highest load of every five minutes, for one day: services for people repeat by the day."""
 
+LOW_BINS = 6
+"""Half an hour."""
+
 MOST_STARTS = 5
 
 
@@ -104,6 +107,9 @@ class History:
         return max((replicas for time, replicas in self.needs if time >= since), default=0)
 
     def swing(self) -> tuple[float, float]:
-        """Return a low (a tenth of the day lies below it) and the highest load of the last day; zeros for none."""
+        """Return a low and the highest load of the last day; zeros for none.
+
+        The low is one that lasted for `LOW_BINS` of the day's bins, so that no single pause is a low.
+        """
         loads = sorted(load for _, load in self.bins)
-        return (loads[len(loads) // 10], loads[-1]) if loads else (0.0, 0.0)
+        return (loads[min(LOW_BINS, len(loads)) - 1], loads[-1]) if loads else (0.0, 0.0)

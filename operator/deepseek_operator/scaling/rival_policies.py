@@ -66,6 +66,8 @@ class _Hpa:
         """Return the replicas that follow from a recommendation."""
         window = self._recommended
         wanted = min(max(recommended, self._least), self._most)
+        if not window:
+            window.append((now, current))  # HPA records what runs as its first recommendation
         window.append((now, wanted))
         while window[0][0] < now - STABILIZATION_SECONDS:
             window.popleft()
