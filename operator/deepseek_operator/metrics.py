@@ -21,7 +21,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._plans: dict[str, tuple[str, int, float]] = {}
+        self._plans: dict[str, tuple[str, float, float]] = {}
         self._plan_errors: dict[str, tuple[str, str]] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -62,7 +62,7 @@ class Metrics:
         )
         self.planned_gpus = Gauge(
             "deepseek_operator_planned_gpus",
-            "GPUs of the accepted plans by product, all replicas together.",
+            "GPUs of the accepted plans by product, all replicas together; a share counts as its part.",
             ["gpu"],
             registry=registry,
         )
@@ -92,7 +92,8 @@ class Metrics:
     def set_plan(self, uid: str, plan: Plan, replicas: int) -> None:
         """Count the accepted plan of an object with so many replicas, in place of what was counted before."""
         cost = float(plan.cost_per_hour_usd or 0) * replicas / max(1, plan.replicas)
-        planned = (plan.gpu, plan.gpus_per_replica * replicas, cost)
+        shares = 1 if plan.share is None else plan.share.slices_per_gpu
+        planned = (plan.gpu, plan.gpus_per_replica * replicas / shares, cost)
         if self._plans.get(uid) == planned:
             return
         self.drop_plan(uid)
@@ -102,7 +103,7 @@ class Metrics:
 
     def drop_plan(self, uid: str) -> None:
         """Stop counting the plan of an object."""
-        gpu, gpus, cost = self._plans.pop(uid, ("", 0, 0.0))
+        gpu, gpus, cost = self._plans.pop(uid, ("", 0.0, 0.0))
         if gpu:
             self.planned_gpus.labels(gpu=gpu).dec(gpus)
             self.planned_cost.dec(cost)

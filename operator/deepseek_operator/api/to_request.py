@@ -179,7 +179,7 @@ def _refuse_wrong_mig_profile(spec: DeepSeekDeploymentSpec) -> None:
     raise InvalidSpecError(field, str(UnknownMigProfileError("MIG profile", profile, known, _MIG_REMEDY)))
 
 
-_MIG_REMEDY = "see the profiles of a product with `kubectl deepseek catalog gpus ID`"
+_MIG_REMEDY = "see migProfiles in `kubectl deepseek catalog gpus -o yaml`"
 
 
 def _refuse_unknown_names(spec: DeepSeekDeploymentSpec) -> None:

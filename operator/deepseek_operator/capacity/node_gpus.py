@@ -233,9 +233,9 @@ def _affinity_exclusions(gpu: Gpu | None, labels: Mapping[str, str]) -> list[str
 
 def _sharing_exclusion(node: NodeFacts, sharing: GpuSharing) -> str:
     if sharing is GpuSharing.MIG:
-        return "its GPUs are cut into MIG slices, and a plan needs whole GPUs"
+        return "its GPUs are cut into MIG slices and not offered whole"
     how = "HAMi" if node.hami is not None else node.labels.get(STRATEGY_LABEL, "")
-    return f"its GPUs are shared{f' ({shortened(how)})' if how else ''}, and a plan needs whole GPUs"
+    return f"its GPUs are shared{f' ({shortened(how)})' if how else ''} and not offered whole"
 
 
 def _count_exclusions(resource: str, reported: int, labelled: int | None) -> list[str]:

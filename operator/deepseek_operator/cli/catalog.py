@@ -150,6 +150,7 @@ def _gpu_row(row: gpu_catalog.Gpu) -> Row:
         "linkGbPerSecond": row.link_gb_per_second,
         "linkSpansNode": row.link_spans_node,
         "gpusPerNode": row.gpus_per_node,
+        "migProfiles": list(row.mig_profiles),
         "formats": sorted(row.formats),
         "pricePerHourUsd": _text(row.price_per_hour_usd),
         "priceSpotPerHourUsd": _text(row.price_spot_per_hour_usd),

@@ -177,7 +177,7 @@ def _plan_accurate(situation: Situation) -> Observation | None:
         f"the KV cache holds {observed.kv_cache_tokens:,} tokens, {observed.difference_percent:+d} % of the "
         f"{observed.planned_kv_cache_tokens:,} planned (± {observed.band_percent} %)"
     )
-    if observed.sized_by_hand:
+    if observed.sized_by_hand and not acceptance.accepted.plan.fixed_kv_cache_bytes:
         return observation(None, "SizedByHand", f"{cache}; the owner set its size, so it corrects no plan")
     if abs(observed.difference_percent) <= observed.band_percent:
         return observation(True, "WithinBand", cache)

@@ -68,7 +68,9 @@ def replicas_text(choice: Choice) -> str:
 def _why_cheapest(best: Choice, others: list[PoolAnswer]) -> str:
     """Name the price and the next best product."""
     start = f"{replicas_text(best)} is the cheapest that serves the demand: {cost_text(best)}"
-    second = next((answer.best for answer in others if answer.best is not None), None)
+    feasible = [answer.best for answer in others if answer.best is not None]
+    product = best.candidate.pool.gpu.id
+    second = next((other for other in feasible if other.candidate.pool.gpu.id != product), next(iter(feasible), None))
     if second is not None:
         return f"{start}; the next best is {replicas_text(second)}: {cost_text(second)}.{_what_tokens_cost(best)}"
     rest = "; no other product of the supply serves it" if others else ""

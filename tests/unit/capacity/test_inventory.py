@@ -98,7 +98,7 @@ def test_which_pods_hold_gpus(pod: dict[str, Any], requested: int):
             ),
             8,
             0,
-            ("its GPUs are shared (time-slicing), and a plan needs whole GPUs",),
+            ("its GPUs are shared (time-slicing) and not offered whole",),
             id="time slices are never counted as GPUs",
         ),
         pytest.param(
@@ -109,21 +109,21 @@ def test_which_pods_hold_gpus(pod: dict[str, Any], requested: int):
             ),
             8,
             0,
-            ("its GPUs are shared (mps), and a plan needs whole GPUs",),
+            ("its GPUs are shared (mps) and not offered whole",),
             id="renamed shares are never counted as GPUs",
         ),
         pytest.param(
             gpu_node("n", gpus=56, more_labels=MIG_LABEL),
             0,
             0,
-            ("its GPUs are cut into MIG slices, and a plan needs whole GPUs",),
+            ("its GPUs are cut into MIG slices and not offered whole",),
             id="MIG slices under the plain resource name are never counted as GPUs",
         ),
         pytest.param(
             gpu_node("n", allocatable={"nvidia.com/gpu": "6", "nvidia.com/mig-1g.10gb": "14"}),
             0,
             0,
-            ("its GPUs are cut into MIG slices, and a plan needs whole GPUs",),
+            ("its GPUs are cut into MIG slices and not offered whole",),
             id="a node that mixes whole GPUs and MIG slices",
         ),
         pytest.param(
@@ -137,7 +137,7 @@ def test_which_pods_hold_gpus(pod: dict[str, Any], requested: int):
             gpu_node("n", gpus=80, annotations={"hami.io/node-nvidia-register": "GPU-1"}),
             80,
             0,
-            ("its GPUs are shared (HAMi), and a plan needs whole GPUs",),
+            ("its GPUs are shared (HAMi) and not offered whole",),
             id="HAMi multiplies allocatable",
         ),
         pytest.param(
@@ -216,7 +216,7 @@ def test_a_shared_node_warns_that_nothing_is_planned_on_it():
     shared = {"nvidia.com/gpu.replicas": "4"}
     warnings = inventory_of([gpu_node("n", allocatable={"nvidia.com/gpu": "32"}, more_labels=shared)], []).warnings
     assert warnings == (
-        "n: nothing is planned on it: its GPUs are shared, and a plan needs whole GPUs; no label says how they are "
+        "n: nothing is planned on it: its GPUs are shared and not offered whole; no label says how they are "
         "shared (nvidia.com/gpu.sharing-strategy)",
     )
 

@@ -159,7 +159,7 @@ def test_what_is_told_of_a_model_that_fits_no_share():
         pytest.param(
             {"hardware": {"migProfile": "3g.30gb"}},
             "spec.hardware.migProfile: unknown MIG profile '3g.30gb'; did you mean 3g.93gb or 3g.90gb or 3g.40gb? see "
-            "the profiles of a product with `kubectl deepseek catalog gpus ID`",
+            "migProfiles in `kubectl deepseek catalog gpus -o yaml`",
             id="of no product",
         ),
         pytest.param(
