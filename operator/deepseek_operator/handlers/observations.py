@@ -49,7 +49,7 @@ def _planned(situation: Situation) -> Observation:
     acceptance = situation.acceptance
     if acceptance is None:
         return observation(False, "NotPlanned", "the object has not been planned yet")
-    if (trial := canary_planned(situation.canary)) is not None:
+    if (trial := canary_planned(situation.trial)) is not None:
         return trial
     kept = acceptance.accepted.plan if acceptance.accepted and acceptance.current else None
     if acceptance.infeasible is not None:
@@ -195,7 +195,7 @@ def _ready(situation: Situation, planned: Observation, workload: Observation) ->
         return observation(True, planned.reason, planned.message)
     if planned.reason == "AwaitingApproval":
         return observation(bool(workload.holds), planned.reason, f"{planned.message}; meanwhile {workload.message}")
-    if (trial := canary_ready(situation.canary, workload)) is not None:
+    if (trial := canary_ready(situation.trial, workload)) is not None:
         return trial
     if not workload.holds:
         return observation(False, workload.reason, workload.message)
@@ -206,7 +206,7 @@ def _progress(situation: Situation, planned: Observation, workload: Observation)
     """Return Reconciling or Stalled while one of them is true."""
     if not planned.holds:
         return [Observation(type=conditions.STALLED, holds=True, reason=planned.reason, message=planned.message)]
-    if (trial := canary_progress(situation.canary)) is not None:
+    if (trial := canary_progress(situation.trial)) is not None:
         return [trial]
     runs = situation.decision is not None
     if not runs or workload.holds:

@@ -137,7 +137,7 @@ def _told(status: JsonObject) -> JsonObject:
 
 def rollout_observations(situation: Situation) -> list[Observation]:
     """Return the RollingOut condition, or nothing while nothing is rolled out or tried."""
-    step, canary = situation.rollout, situation.canary
+    step, canary = situation.rollout, situation.trial
     if canary is not None and canary.phase is not CanaryPhase.ROLLED_BACK:
         further = f"; {step.message}" if step is not None and step.message else ""
         message = f"{canary.message}{further}"

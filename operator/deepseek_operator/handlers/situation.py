@@ -100,6 +100,11 @@ class Situation:
         return (self.decision.replicas if self.decision else None) or 0
 
     @property
+    def trial(self) -> Canary | None:
+        """The change on trial that answers today's spec; one that is left from a spec before says nothing of it."""
+        return self.canary if self.acceptance is not None and self.acceptance.current else None
+
+    @property
     def track_replicas(self) -> int | None:
         """Replicas to ask of the workload: the wanted ones without those that gave their GPUs to a trial."""
         wanted = self.decision.replicas if self.decision else None
