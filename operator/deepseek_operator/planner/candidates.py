@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.feature_splits import illegal_with_features
 from deepseek_operator.planner.hardware import Rung
 from deepseek_operator.planner.parallelism import illegal
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Workload
@@ -98,6 +99,8 @@ def where_it_runs(request: PlanRequest) -> PlanRequest:
         gpus=request.gpus,
         max_replicas=request.max_replicas,
         parallelism=request.parallelism,
+        features=request.features,
+        draft_model=request.draft_model,
     )
 
 
@@ -106,7 +109,7 @@ def _candidates(request: PlanRequest, pool: GpuPool, rung: Rung) -> tuple[tuple[
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
     for split in splits(request, pool, rung.linear):
-        broken = illegal(request.model, split, linear=rung.linear)
+        broken = illegal(request.model, split, linear=rung.linear) or illegal_with_features(request, split)
         if broken:
             excluded.append(_excluded(pool, split, rung, f"{split}: {broken}"))
             continue

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deepseek_operator.catalog.models import shape
+from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.engine_features import (
     EngineFeatures,
     KvOffload,
@@ -14,9 +15,11 @@ from deepseek_operator.planner.engine_features import (
     Speculative,
     SpeculativeMethod,
 )
-from deepseek_operator.planner.request import PlanRequest
+from deepseek_operator.planner.feature_splits import illegal_with_features
+from deepseek_operator.planner.request import PinnedParallelism, PlanRequest
+from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.units import GIB
-from planner_values import CHAT_7B, CHAT_67B, H100, R1, planned, pool, request, supply
+from planner_values import CHAT_7B, CHAT_67B, H100, R1, planned, pool, refused, request, supply
 
 H200_NODES = supply(pool("h200-sxm", 2))
 H100_NODES = supply(pool(H100, 2))
@@ -51,6 +54,26 @@ def test_a_draft_model_may_take_more_gpus():
     plain, found = planned(request(sla=None), H100_NODES), planned(asked, H100_NODES)
     assert found.gpus_per_replica > plain.gpus_per_replica
     assert any(f"drafts 4 tokens per step by {CHAT_7B}" in each for each in found.reasons)
+
+
+def test_a_draft_model_must_be_cut_like_the_model():
+    """R1-Distill-Qwen-1.5B has 12 heads, which eight ranks do not share."""
+    small, large = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B"
+    draft = Speculative(method=SpeculativeMethod.DRAFT_MODEL, tokens=4, draft_model=small)
+    asked = replace(featured(large, speculative=draft), draft_model=shape(small))
+    pinned = replace(asked, parallelism=PinnedParallelism(tensor=8, pipeline=1, data=1))
+    answer = refused(pinned, H100_NODES)
+    assert answer.reason is InfeasibleReason.SPLIT_ILLEGAL
+    assert "the draft model is cut like the model: TP 8 does not divide the 12 attention heads" in answer.message
+
+
+def test_adapters_do_not_run_beside_sequence_parallel_experts():
+    split = Parallelism(tensor=2, data=4, expert=True)
+    assert illegal_with_features(featured(R1, max_loras=1, max_lora_rank=8), split) == (
+        "adapters do not run with TP, DP and expert parallelism together; use one of TP and DP, or no EP"
+    )
+    assert illegal_with_features(request(R1), split) == ""
+    assert illegal_with_features(featured(CHAT_67B, max_loras=1, max_lora_rank=8), Parallelism(tensor=2)) == ""
 
 
 def test_adapters_are_counted():
