@@ -232,6 +232,27 @@ def test_a_group_that_does_not_fit_leaves_no_half_group(operator: OperatorProces
     assert condition(kubectl, "deepseek-r1", "CapacityAvailable")["status"] == "True"
 
 
+def test_two_objects_that_want_the_same_nodes_make_one_group_and_no_halves(
+    operator: OperatorProcess, kubectl: Kubectl
+) -> None:
+    kubectl.apply(*(holder(number) for number in range(4)))
+    kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+
+    names = ("deepseek-r1", "other-r1")
+    kubectl.apply(*({**r1(), "metadata": {"name": name}} for name in names))
+
+    def states() -> list[str]:
+        return sorted(condition(kubectl, name, "CapacityAvailable").get("reason", "") for name in names)
+
+    eventually(states, lambda found: found == ["InsufficientFreeGpus", "Placed"], within_seconds=60, what="one runs")
+    assert roles_of_groups(kubectl) == ["leader", "worker"]
+
+
+def roles_of_groups(kubectl: Kubectl) -> list[str]:
+    members = kubectl("get", "pods", "-l", "deepseek-operator.io/role", "-o", "json")["items"]
+    return sorted(role_of(pod) for pod in members)
+
+
 def holder(number: int) -> dict[str, Any]:
     """Return a pod of somebody else that holds all GPUs of a node."""
     gpus = {"limits": {"nvidia.com/gpu": "8"}}

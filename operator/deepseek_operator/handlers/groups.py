@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deepseek_operator.cluster import Cluster
+from deepseek_operator.handlers.group_admission import GroupAdmission
 from deepseek_operator.handlers.group_state import broken_groups, by_group, complete_groups, outdated_groups
 from deepseek_operator.handlers.observed import Child, PodState
 from deepseek_operator.handlers.situation import Situation
@@ -55,10 +56,15 @@ class Groups:
         self._cluster = cluster
         self._wake = wake
         self._lives: dict[str, _Life] = {}
+        self.admission = GroupAdmission(wake, self._wake_later)
+
+    def _wake_later(self, seconds: float, uid: str) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._wake, uid)
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
         self._lives.pop(uid, None)
+        self.admission.forget(uid)
 
     async def tend(self, uid: str, workload: Child | None, pods: Sequence[PodState], situation: Situation) -> None:
         """Restart what is broken and replace what is outdated, where no other controller does.
@@ -98,7 +104,7 @@ class Groups:
         for group, reason in sorted(broken_groups(pods, life.complete).items()):
             rest = life.rests_until.get(group, 0.0) - now
             if rest > 0:
-                asyncio.get_running_loop().call_later(rest, self._wake, uid)
+                self._wake_later(rest, uid)
                 continue
             log.warning("group %d of %s is restarted as a unit: %s", group, uid, reason)
             life.restarts[group] = life.restarts.get(group, 0) + 1

@@ -26,7 +26,7 @@ from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.feedback import feedback_of, with_report
-from deepseek_operator.handlers.group_state import admitted_groups, placed_replicas
+from deepseek_operator.handlers.group_state import placed_replicas
 from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Turn
@@ -296,7 +296,8 @@ class Reconciler:
         if wanted is None or not is_made_whole(deployment, plan, self._discovery.features):
             return wanted
         room = room_for(deployment, plan, self._nodes.inventory(), wanted)
-        return admitted_groups(wanted, room.count, self._pods(body), plan.nodes_per_replica)
+        uid, size = body["metadata"]["uid"], plan.nodes_per_replica
+        return self._groups.admission.admitted(uid, plan.gpu, wanted, room.count, self._pods(body), size)
 
     def _look(self, body: JsonObject, situation: Situation) -> Situation:
         """Add what runs."""
