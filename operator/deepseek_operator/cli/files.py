@@ -95,9 +95,12 @@ def read_facts(cluster: Path | None, kubeconfig: str | None) -> Facts:
 
 def read_features(cluster: Path | None, kubeconfig: str | None) -> ClusterFeatures:
     """Return which APIs the cluster of a snapshot file serves, or the live one; errors as `read_facts`."""
+    if cluster is not None:
+        from deepseek_operator.capacity.snapshot import snapshot_features
+
+        return snapshot_features(_load_json(cluster))
     import asyncio
 
-    from deepseek_operator.capacity.snapshot import snapshot_features
     from deepseek_operator.cluster import connect
     from deepseek_operator.resources.features import features_of
 
@@ -105,7 +108,7 @@ def read_features(cluster: Path | None, kubeconfig: str | None) -> ClusterFeatur
         async with await connect(kubeconfig) as connection:
             return features_of(await connection.served_versions())
 
-    return asyncio.run(live()) if cluster is None else snapshot_features(_load_json(cluster))
+    return asyncio.run(live())
 
 
 def read_inventory(cluster: Path | None, kubeconfig: str | None) -> Inventory:
