@@ -36,6 +36,7 @@ class ClusterState:
         self._keys_by_node: dict[str, set[PodKey]] = {}
         self._computed: dict[str, NodeInventory] = {}
         self._slices: dict[str, SliceFacts] = {}
+        self._slices_by_node: dict[str, dict[str, SliceFacts]] = {}
         self._measurements = MeasurementStore()
         self._features = ClusterFeatures()
         self._inventory: Inventory | None = None
@@ -105,6 +106,7 @@ class ClusterState:
             return False
         self.remove_slice(facts.name)
         self._slices[facts.name] = facts
+        self._slices_by_node.setdefault(facts.node, {})[facts.name] = facts
         self._forget(facts.node)
         return True
 
@@ -112,6 +114,10 @@ class ClusterState:
         """Drop a ResourceSlice that was deleted; return whether it was known."""
         known = self._slices.pop(name, None)
         if known is not None:
+            on_node = self._slices_by_node[known.node]
+            del on_node[name]
+            if not on_node:
+                del self._slices_by_node[known.node]
             self._forget(known.node)
         return known is not None
 
@@ -143,7 +149,7 @@ class ClusterState:
     def inventory(self) -> Inventory:
         """Return the inventory; the same object as long as nothing changed."""
         if self._inventory is None:
-            claimed = {each.node for each in self._slices.values()}
+            claimed = self._slices_by_node
             with_gpus = sorted(name for name, node in self._nodes.items() if node.has_gpus or name in claimed)
             self._inventory = Inventory(
                 nodes=tuple(self._node_inventory(name) for name in with_gpus),
@@ -156,7 +162,7 @@ class ClusterState:
     def _node_inventory(self, name: str) -> NodeInventory:
         if name not in self._computed:
             pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))
-            slices = (each for each in self._slices.values() if each.node == name)
+            slices = self._slices_by_node.get(name, {}).values()
             self._computed[name] = node_inventory(with_devices(self._nodes[name], slices), pods)
         return self._computed[name]
 

@@ -193,3 +193,12 @@ def test_auto_and_exclusive_take_whole_gpus_by_claim():
     objects = [bare(), slice_of("n", device(1))]
     for sharing in (Sharing.AUTO, Sharing.EXCLUSIVE):
         assert planned(request(DISTILL, sharing=sharing), supply(seen(*objects))).gpu_name == "l40s (DRA)"
+
+
+def test_a_slice_that_moves_to_another_node_leaves_the_first():
+    state = ClusterState()
+    state.set_node(bare("a"))
+    state.set_node(bare("b"))
+    state.set_slice(slice_of("a", device(1), name="s"))
+    state.set_slice(slice_of("b", device(1), device(2), name="s"))
+    assert [[offer.slices for offer in node.shares] for node in state.inventory().nodes] == [[], [2]]

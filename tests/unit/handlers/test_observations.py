@@ -8,7 +8,9 @@ import pytest
 
 from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.capacity.fits import FitsNow
+from deepseek_operator.engine_metrics import KvCacheReport
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
+from deepseek_operator.handlers.feedback import Feedback, with_report
 from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
@@ -289,3 +291,18 @@ def test_memory_that_nobody_isolates_is_said_with_the_mechanism():
         "1 x l40s (time slicing 1/4), TP1, Native; time slicing 1/4 does not isolate memory: the engine keeps to its "
         "share by its own settings, another pod on the GPU that does not could end it"
     )
+
+
+@pytest.mark.parametrize(("tokens", "holds"), [(100, True), (90, False)])
+def test_a_cache_that_the_plan_fixes_is_compared_with_the_plan(tokens: int, holds: bool):
+    share = GpuShare(mechanism=ShareMechanism.MPS, resource="nvidia.com/gpu", slices_per_gpu=2, memory_bytes=1)
+    plan = replace(plan_with(gpus=1, gpu="l40s"), share=share, kv_cache_tokens=100, kv_cache_error_percent=1)
+    report = KvCacheReport(engines=1, num_gpu_blocks=1, block_size=16, tokens_per_engine=tokens, sized_by_hand=True)
+    told = with_report(Feedback(), plan, report, variant="", pod="p", image="i")
+    acceptance = Acceptance(accepted=AcceptedPlan(plan=plan, fingerprint="f"), current=True)
+    accurate = next(
+        each
+        for each in observations(replace(RUNNING, acceptance=acceptance, feedback=told))
+        if each.type == "PlanAccurate"
+    )
+    assert (accurate.holds, accurate.reason) == (holds, "WithinBand" if holds else "OutsideBand")
