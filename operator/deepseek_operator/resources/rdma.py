@@ -26,8 +26,9 @@ def with_rdma(template: Manifest, plan: Plan) -> Manifest:
     units = {plan.rdma.resource: str(plan.rdma.devices)}
     resources = engine["resources"]
     engine["resources"] = {
-        "requests": {**resources["requests"], **units},
-        "limits": {**resources["limits"], **units},
+        **resources,
+        "requests": {**resources.get("requests", {}), **units},
+        "limits": {**resources.get("limits", {}), **units},
     }
     if plan.rdma.ipc_lock:
         context = engine["securityContext"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.result import Rdma
 from deepseek_operator.resources.desired import desired
 from deepseek_operator.resources.engine_pod import build_pod_template
 from deepseek_operator.resources.features import NO_FEATURES, ClusterFeatures
 from deepseek_operator.resources.group_pods import build_group_templates, group_args
 from deepseek_operator.resources.names import Manifest
+from deepseek_operator.resources.rdma import with_rdma
 from deepseek_operator.resources.template_pin import template_hash
 from model_factories import UID, make_deployment, make_plan
 
@@ -142,3 +145,14 @@ def test_a_definition_that_is_installed_later_replaces_nothing_that_runs() -> No
     pin = template_hash(templates(NO_FEATURES))
     assert made(GROUPS, kept=plain[0]["data"], pin=pin) == plain
     assert [each["kind"] for each in made(GROUPS)][-1] == "LeaderWorkerSet"
+
+
+def test_pods_given_gpus_by_claims_ask_for_the_network_too() -> None:
+    plan = replace(STAGES, rdma=Rdma(resource="rdma/hca", devices=1))
+    engine = {"resources": {"claims": [{"name": "gpus"}], "requests": {"cpu": "4"}}}
+    template = {"metadata": {"annotations": {}}, "spec": {"containers": [engine]}}
+    assert with_rdma(template, plan)["spec"]["containers"][0]["resources"] == {
+        "claims": [{"name": "gpus"}],
+        "requests": {"cpu": "4", "rdma/hca": "1"},
+        "limits": {"rdma/hca": "1"},
+    }
