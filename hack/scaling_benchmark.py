@@ -322,6 +322,7 @@ def main() -> None:
                 first,
                 options.starts,
                 options.seeds,
+                options.keda,
             )
         if "second" in only:
             compare(

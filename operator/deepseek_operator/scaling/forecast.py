@@ -30,9 +30,9 @@ PLANNED_WEIGHT = 0.1
 COUNTED_SECONDS = 60.0
 """Time that a measured rate is the mean of."""
 
-RESERVE_AT_TWO_MINUTES = 0.6
-RESERVE_POWER = 2 / 3
-"""Reserve over the forecast: by ``0.6 x (start-up / 120 s)^(2/3)``, chosen in the benchmark of docs/scaling.md.
+RESERVE_AT_TWO_MINUTES = 0.7
+RESERVE_POWER = 0.58
+"""Reserve over the forecast: by ``0.7 x (start-up / 120 s)^0.58``, chosen in the benchmark of docs/scaling.md.
 
 A load that jumps is served badly from the jump until new replicas serve, so what a jump costs grows with the start-up.
 """
@@ -114,7 +114,7 @@ def reserve_factor(start_seconds: float) -> float:
     """Return how many times the forecast is prepared for while nothing is known of the load's peak.
 
     >>> round(reserve_factor(120), 2), round(reserve_factor(600), 2)
-    (1.6, 2.75)
+    (1.7, 2.78)
     """
     return 1.0 + RESERVE_AT_TWO_MINUTES * math.pow(start_seconds / 120.0, RESERVE_POWER)
 

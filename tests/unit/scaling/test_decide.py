@@ -39,13 +39,13 @@ def test_more_load_asks_for_more_replicas_at_once():
     decision = decided(make_snapshot(6000.0))
     assert (decision.replicas, decision.reason) == (6, ScalingReason.DEMAND_RISES)
     assert decision.message == (
-        "2 to 6 replicas: 6,000 tokens/s now, 6,000 expected in 120 s, prepared for 9,600: 8 needed"
+        "2 to 6 replicas: 6,000 tokens/s now, 6,000 expected in 120 s, prepared for 10,200: 9 needed"
     )
 
 
 def test_a_fitting_fleet_stays():
-    decision = decided(make_snapshot(6000.0), current=8)
-    assert (decision.replicas, decision.reason) == (8, ScalingReason.STEADY)
+    decision = decided(make_snapshot(6000.0), current=9)
+    assert (decision.replicas, decision.reason) == (9, ScalingReason.STEADY)
 
 
 def test_one_decision_adds_no_more_than_it_may():
