@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
+from deepseek_operator.cli.files import (
+    ClusterFile,
+    DeploymentFile,
+    Kubeconfig,
+    read_deployments,
+    read_features,
+    read_inventory,
+)
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
 from deepseek_operator.cli.prices import PricesFile, read_prices
 
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.inventory import Inventory
     from deepseek_operator.planner.result import Infeasible, Plan
+    from deepseek_operator.resources.features import ClusterFeatures
 
 
 def plan(
@@ -28,17 +36,14 @@ def plan(
     """Plan the DeepSeekDeployments of a file; exit code 2 when one of them has no plan."""
     from deepseek_operator.api.plan_status import infeasible_status, plan_status
     from deepseek_operator.planner.result import Infeasible
-    from deepseek_operator.resources.runnable import is_runnable
 
     deployments = read_deployments(filename)
     usd_per_hour = read_prices(prices)
-    inventory = read_inventory(cluster, kubeconfig)
+    inventory, features = read_inventory(cluster, kubeconfig), read_features(cluster, kubeconfig)
     answers = [(each.metadata.name, answer(each, inventory, usd_per_hour)) for each in deployments]
-    for each, (name, found) in zip(deployments, answers, strict=True):
-        if not isinstance(found, Infeasible) and found.compromise is not None:
-            typer.echo(f"{name}: not what was asked: {found.reasons[0]}", err=True)
-        if not isinstance(found, Infeasible) and (why_not := is_runnable(found, each)):
-            typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
+    for each, (_, found) in zip(deployments, answers, strict=True):
+        if not isinstance(found, Infeasible):
+            _tell_beside(each, found, features)
     if output is OutputFormat.TABLE:
         from deepseek_operator.cli.plan_text import print_plan
 
@@ -58,6 +63,19 @@ def plan(
         write({"items": items}, output)
     if any(isinstance(found, Infeasible) for _, found in answers):
         raise typer.Exit(EXIT_NO)
+
+
+def _tell_beside(deployment: DeepSeekDeployment, found: Plan, features: ClusterFeatures) -> None:
+    """Say what a plan gives up and why no pods are made of it; raise what the builders refuse, as the operator does."""
+    from deepseek_operator.cli.render import manifests_of
+    from deepseek_operator.resources.runnable import is_runnable
+
+    name = deployment.metadata.name
+    if found.compromise is not None:
+        typer.echo(f"{name}: not what was asked: {found.reasons[0]}", err=True)
+    if why_not := is_runnable(found, deployment, features):
+        typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
+    manifests_of(deployment, found, features)
 
 
 def answer(

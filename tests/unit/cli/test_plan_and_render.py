@@ -73,6 +73,29 @@ def test_a_plan_that_does_not_run_says_so(
     assert words in told
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"engine.extraArgs": ["--max-num-seqs=4"]},
+            "spec.engine.extraArgs: --max-num-seqs contradicts the plan: set spec.engine.maxNumSeqs instead",
+        ),
+        (
+            {"model.storage": {"hostPath": {"path": "/models/../etc"}}},
+            "spec.model.storage.hostPath.path: holds '..'; write the directory itself",
+        ),
+    ],
+)
+def test_what_the_operator_refuses_is_refused_by_plan_and_render_alike(
+    tmp_path: Path, nodes: Path, changes: Changes, sentence: str
+) -> None:
+    file = written(tmp_path, changes)
+    for verb in (plan, render):
+        with pytest.raises(InvalidSpecError) as refused:
+            verb(file, cluster=nodes)
+        assert str(refused.value) == sentence
+
+
 def test_no_plan_is_a_sound_no(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         plan(written(tmp_path, NOWHERE), cluster=nodes, output=OutputFormat.JSON)
