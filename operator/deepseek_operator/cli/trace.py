@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import math
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
@@ -32,6 +34,9 @@ MOST_TOKENS = 10_000_000
 MAX_TEXT_BYTES = 1024 * MIB
 """Unpacked size at which reading ends: a small packed file may hold any amount."""
 
+MOST_LINES = 2 * MOST_REQUESTS
+"""Lines at which reading ends, empty ones among them: a packed file of a megabyte may hold a billion."""
+
 MAX_LINE_CHARACTERS = 4096
 
 _GZIP = b"\x1f\x8b"
@@ -56,7 +61,7 @@ def read_trace(path: Path) -> Trace:
                     _take(row, places, (arrivals, prompts, outputs), f"{path}, line {rows.line_num}")
         except (csv.Error, UnicodeDecodeError) as error:
             raise SimulationError(f"{path} is no CSV of UTF-8 text: {shortened(str(error))}") from error
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise SimulationError(f"{path} cannot be unpacked: {shortened(str(error))}") from error
     if not arrivals:
         raise SimulationError(f"{path} holds no request; each line below {','.join(COLUMNS)} is one")
@@ -68,10 +73,14 @@ def _lines(file: BufferedReader, path: Path) -> Iterator[str]:
     stream = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else file
     size = 0
     with io.TextIOWrapper(stream, encoding="utf-8", errors="strict", newline="") as text:
-        while line := text.readline(MAX_LINE_CHARACTERS):
+        for number in itertools.count(1):
+            if not (line := text.readline(MAX_LINE_CHARACTERS)):
+                return
             size += len(line)
             if len(line) == MAX_LINE_CHARACTERS or size > MAX_TEXT_BYTES:
                 raise SimulationError(f"{path} has a line above 4 kB or more than 1 GiB of text; it is no trace")
+            if number > MOST_LINES:
+                raise SimulationError(f"{path} has more than {MOST_LINES:,} lines; cut the trace")
             yield line
 
 

@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from cluster_objects import gpu_node
+from deepseek_operator.cli import trace
 from deepseek_operator.cli.output import EXIT_NO
 from deepseek_operator.cli.simulate import SimulationFormat, simulate
 from deepseek_operator.cli.trace import read_trace
@@ -129,6 +130,23 @@ def test_a_cut_archive_is_said(tmp_path: Path):
     file = tmp_path / "trace.csv.gz"
     file.write_bytes(gzip.compress(TRACE.encode())[:-20])
     with pytest.raises(SimulationError, match="cannot be unpacked"):
+        read_trace(file)
+
+
+def test_a_damaged_archive_is_said(tmp_path: Path):
+    file = tmp_path / "trace.csv.gz"
+    packed = bytearray(gzip.compress((HEADER + "".join(f"{second},100,{second}\n" for second in range(999))).encode()))
+    packed[200:260] = bytes(255 - byte for byte in packed[200:260])
+    file.write_bytes(packed)
+    with pytest.raises(SimulationError, match="cannot be unpacked"):
+        read_trace(file)
+
+
+def test_a_small_archive_of_endless_lines_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trace, "MOST_LINES", 100)
+    file = tmp_path / "trace.csv.gz"
+    file.write_bytes(gzip.compress(HEADER.encode() + b"\n" * 10_000))
+    with pytest.raises(SimulationError, match="has more than 100 lines; cut the trace"):
         read_trace(file)
 
 
