@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deepseek_operator.capacity.fields import integer_at, text_at
+from deepseek_operator.errors import shortened
 
 HAMI_ANNOTATION = "hami.io/node-nvidia-register"
 """Written by HAMi's device plugin, which multiplies allocatable GPUs. Source: Project-HAMi/HAMi."""
@@ -15,6 +16,12 @@ HAMI_CORE_MODE = "hami-core"
 """Mode of a device that HAMi divides by its hook of the CUDA library; ``mig`` and ``mps`` are others."""
 
 _LEGACY_FIELDS = 7
+
+MOST_GPUS = 256
+"""More is no node but a slip or a lie, and free shares are counted through it. Source: judgement; servers hold 16."""
+
+LEAST_MIB = 1024
+"""Less is no GPU that an engine starts on, and its parts would be nothing at all. Source: judgement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +57,12 @@ def read_hami(annotation: str) -> HamiNode:
     """
     try:
         devices = _json_devices(annotation) if annotation.lstrip().startswith("[") else _legacy_devices(annotation)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return HamiNode(problem="its annotation of HAMi cannot be read")
     healthy = [(splits, mib) for splits, mib, usable in devices if usable]
     if not healthy:
         return HamiNode(problem="HAMi registers no healthy GPU that it divides by its own hook")
-    return HamiNode(
+    return _believed(
         gpus=len(healthy),
         splits=min(splits for splits, _ in healthy),
         memory_mib=min(mib for _, mib in healthy),
@@ -83,6 +90,14 @@ def _legacy_devices(annotation: str) -> list[tuple[int, int, bool]]:
     return found
 
 
+def _believed(*, gpus: int, splits: int, memory_mib: int) -> HamiNode:
+    """Return a node whose numbers can be, or one with a problem."""
+    if not 1 <= gpus <= MOST_GPUS or splits < 1 or memory_mib < LEAST_MIB:
+        said = f"{gpus} GPUs of {memory_mib} MiB for {splits} pods each"
+        return HamiNode(problem=f"HAMi registers {shortened(said)}, which no node has")
+    return HamiNode(gpus=gpus, splits=splits, memory_mib=memory_mib)
+
+
 def stored_hami(hami: HamiNode) -> dict[str, object]:
     """Return a node's facts as a snapshot stores them."""
     return {"gpus": hami.gpus, "splits": hami.splits, "memoryMib": hami.memory_mib, "problem": hami.problem}
@@ -94,9 +109,10 @@ def loaded_hami(stored: Mapping[str, object]) -> HamiNode:
     Raises:
         InventoryError: a field has the wrong type.
     """
-    return HamiNode(
+    if problem := text_at(stored, "problem"):
+        return HamiNode(problem=problem)
+    return _believed(
         gpus=integer_at(stored, "gpus"),
         splits=integer_at(stored, "splits"),
         memory_mib=integer_at(stored, "memoryMib"),
-        problem=text_at(stored, "problem"),
     )

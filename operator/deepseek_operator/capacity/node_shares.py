@@ -95,7 +95,7 @@ def flexible_offers(share: GpuShare, gpus: int, total_bytes: int, most: int = FL
             share=replace(share, slices_per_gpu=slices, memory_bytes=total_bytes // slices), slices=gpus * slices
         )
         for slices in FLEXIBLE_SLICES
-        if slices <= most
+        if slices <= most and total_bytes >= slices * MIB
     ]
 
 

@@ -13,6 +13,7 @@ from deepseek_operator.capacity.dra import CLAIMED
 from deepseek_operator.capacity.facts import PodFacts
 from deepseek_operator.capacity.inventory import NodeInventory
 from deepseek_operator.capacity.kai import FRACTION_PERCENT, KAI_MEMORY, KAI_RESERVATIONS
+from deepseek_operator.capacity.node_gpus import MOST_GPUS_PER_NODE
 from deepseek_operator.capacity.node_shares import ShareOffer, flexible_offers
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.resources.features import ClusterFeatures
@@ -78,7 +79,7 @@ def _hami_held(pods: Iterable[PodFacts], resource: str, total_mib: int) -> list[
     for pod in pods:
         percent = pod.gpus.get(HAMI_PERCENT, 100)
         each = pod.gpus.get(HAMI_MEMORY) or ceil_div(total_mib * percent, 100)
-        held += [each] * pod.gpus.get(resource, 0)
+        held += [each] * min(pod.gpus.get(resource, 0), MOST_GPUS_PER_NODE)
     return held
 
 

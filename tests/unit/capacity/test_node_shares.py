@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.capacity.hami import HamiNode, loaded_hami
 from deepseek_operator.capacity.node_shares import ShareOffer
 from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
 from deepseek_operator.catalog.gpus import gpu
@@ -202,3 +203,28 @@ def test_an_annotation_that_is_no_register():
     node = hami_node("n")
     node["metadata"]["annotations"]["hami.io/node-nvidia-register"] = "[{]"
     assert only_node(node).warnings[-1].endswith("; its annotation of HAMi cannot be read")
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        '{"count":1e999,"devmem":46068,"health":true}',
+        '{"count":10,"devmem":7,"health":true}',
+        '{"count":10,"devmem":-1,"health":true}',
+        '{"count":-10,"devmem":46068,"health":true}',
+    ],
+)
+def test_numbers_of_hami_that_cannot_be_are_a_problem_of_the_node(device: str):
+    node = hami_node("n")
+    node["metadata"]["annotations"]["hami.io/node-nvidia-register"] = f"[{device}]"
+    (warning,) = only_node(node).warnings
+    assert "HAMi" in warning
+    assert only_node(node).shares == ()
+
+
+def test_a_snapshot_with_more_gpus_than_a_node_has_is_a_problem_of_the_node():
+    read = loaded_hami({"gpus": 10**18, "splits": 1, "memoryMib": 46068})
+    assert read == HamiNode(
+        problem="HAMi registers 1000000000000000000 GPUs of 46068 MiB for 1 pods each, which no node has"
+    )
+    assert loaded_hami({"problem": "its annotation of HAMi cannot be read"}).gpus == 0

@@ -81,6 +81,7 @@ def test_time_slices_are_counted_as_the_scheduler_counts_them():
         pytest.param({"nvidia.com/gpu": "2", "nvidia.com/gpumem": "6000"}, 12, id="a pod with a part of both GPUs"),
         pytest.param({"nvidia.com/gpu": "1", "nvidia.com/gpumem-percentage": "50"}, 10, id="half a GPU"),
         pytest.param({"nvidia.com/gpu": "1"}, 7, id="a pod that names no memory has the whole GPU"),
+        pytest.param({"nvidia.com/gpu": "999999999999999999999"}, 0, id="a pod that names more GPUs than there are"),
     ],
 )
 def test_hami_gives_what_one_gpu_has_left(limits: dict[str, str], count: int):
