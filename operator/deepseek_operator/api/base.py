@@ -19,6 +19,8 @@ MAX_INT32 = 2**31 - 1
 MAX_BYTES = 2**53 - 1
 """Largest byte count: the largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
 
+_MAP_KEYS = "x-kubernetes-list-map-keys"
+
 RULE_ERROR = "rule"
 """Type of the pydantic error that a broken ``Rule`` raises."""
 
@@ -61,6 +63,19 @@ class ApiModel(BaseModel):
                 raise PydanticCustomError(RULE_ERROR, "{message}", {"message": rule.message, "field": rule.field})
         return self
 
+    @model_validator(mode="after")
+    def _refuse_doubles(self) -> Self:
+        """Refuse what the API server refuses in a list whose items are told apart by keys."""
+        for name, field in type(self).model_fields.items():
+            marks = field.json_schema_extra
+            keys = marks.get(_MAP_KEYS) if isinstance(marks, dict) else None
+            if isinstance(keys, list):
+                named = [tuple(getattr(item, str(key)) for key in keys) for item in getattr(self, name) or ()]
+                if double := next((each for index, each in enumerate(named) if each in named[:index]), None):
+                    told = {"message": f"{double[0]} is there twice; leave one of them out", "field": to_camel(name)}
+                    raise PydanticCustomError(RULE_ERROR, "{message}", told)
+        return self
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core_schema))
@@ -75,7 +90,7 @@ def list_map(*keys: str) -> dict[str, Any]:
     >>> list_map("name")
     {'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name']}
     """
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+    return {"x-kubernetes-list-type": "map", _MAP_KEYS: list(keys)}
 
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]

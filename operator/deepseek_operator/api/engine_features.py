@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from deepseek_operator.api.spec_engine import EngineSpec, SpeculativeSpec
 from deepseek_operator.api.spec_model import LoraAdapter, ModelSpec
 from deepseek_operator.api.v1alpha1 import DeepSeekDeploymentSpec
@@ -13,6 +15,9 @@ from deepseek_operator.planner.engine_features import EngineFeatures, KvOffload,
 
 SPECULATIVE = "spec.engine.speculative"
 ADAPTERS = "spec.model.loraAdapters"
+
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+"""A repository of the hub. Source: huggingface_hub ``utils/_validators.py``, ``REPO_ID_REGEX``."""
 
 
 def engine_features(spec: DeepSeekDeploymentSpec, shape: ModelShape, release: str) -> EngineFeatures:
@@ -125,9 +130,11 @@ def _checked_rank(model: ModelSpec, index: int, adapter: LoraAdapter) -> int:
     if adapter.name in (model.name, model.served_name):
         raise InvalidSpecError(f"{field}.name", f"{adapter.name!r} is the model's own name; choose another")
     mounted = model.storage is not None and model.storage.hugging_face is None
+    if mounted and ("=" in source or "," in source):
+        raise InvalidSpecError(f"{field}.source", "holds = or a comma, which the engine cannot read; rename it")
     if mounted and (source.startswith("/") or ".." in source.split("/")):
         raise InvalidSpecError(f"{field}.source", "leaves the model's volume; name a directory inside it")
-    if not mounted and (source.count("/") != 1 or source.startswith((".", "/")) or source.endswith("/")):
+    if not mounted and not _REPOSITORY.fullmatch(source):
         raise InvalidSpecError(f"{field}.source", f"{shortened(source)!r} is no repository; write owner/name")
     return adapter.rank
 

@@ -121,6 +121,9 @@ def _usd(amount: str | None) -> Decimal | None:
 def _refuse_wrong_fallbacks(spec: DeepSeekDeploymentSpec) -> None:
     """Raise for the first fallback that could never run."""
     storage = spec.model.storage
+    if spec.fallbacks and spec.model.served_name.startswith("-"):
+        # A fallback answers to several names, which the engine takes as words of their own.
+        raise InvalidSpecError("spec.model.servedName", "begins with a hyphen, which fallbacks cannot; choose another")
     for index, fallback in enumerate(spec.fallbacks):
         field = f"spec.fallbacks[{index}]"
         if fallback.when is FallbackTrigger.SCHEDULE:

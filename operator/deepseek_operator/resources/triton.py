@@ -15,6 +15,7 @@ from deepseek_operator.api.v1alpha1 import GROUP, DeepSeekDeployment
 from deepseek_operator.catalog.engine_fields import engine_fields
 from deepseek_operator.catalog.engines import engine_flags
 from deepseek_operator.catalog.triton_releases import triton_image
+from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.drain import shutdown_seconds
 from deepseek_operator.resources.engine_arguments import engine_arguments, refuse_server_flags
@@ -70,7 +71,7 @@ def triton_template(template: Manifest, deployment: DeepSeekDeployment, plan: Pl
         plan: its accepted plan.
 
     Raises:
-        InvalidSpecError: an argument of the user is for vLLM's own HTTP server.
+        InvalidSpecError: an argument of the user is for vLLM's own HTTP server, or a variable has a name of ours.
     """
     triton, name = deployment.spec.engine.triton or TritonSpec(), model_name(deployment)
     container = template["spec"]["containers"][0]
@@ -148,6 +149,9 @@ def _environment(variables: list[Manifest], plan: Plan, backend: TritonBackend) 
         if plan.parallelism.world_size > 1:
             # One server starts the other ranks itself. Source: TensorRT-LLM triton_backend, model_instance_state.cc.
             made.append({"name": "TRTLLM_ORCHESTRATOR", "value": "1"})
+    for taken in made:
+        if any(variable["name"] == taken["name"] for variable in variables):
+            raise InvalidSpecError("spec.engine.env", f"{taken['name']}: the operator sets it for Triton; leave it out")
     return [*made, *variables]
 
 

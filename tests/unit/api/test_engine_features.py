@@ -126,6 +126,19 @@ def test_the_draft_model_comes_from_the_catalogue() -> None:
             "spec.model.loraAdapters[0].source: 'adapters/a/b' is no repository; write owner/name",
             id="a directory without a volume",
         ),
+        *(
+            pytest.param(
+                {"model.loraAdapters": [{"name": "a", "source": source}]},
+                f"spec.model.loraAdapters[0].source: {source!r} is no repository; write owner/name",
+                id=f"adapter {source}",
+            )
+            for source in ("o/..", "o/n=x", "o/n@main", "o/a,b", "o/--x", "-o/n")
+        ),
+        pytest.param(
+            {"model.storage": CLAIM, "model.loraAdapters": [{"name": "a", "source": "a=b"}]},
+            "spec.model.loraAdapters[0].source: holds = or a comma, which the engine cannot read; rename it",
+            id="a directory that the engine would split",
+        ),
         pytest.param(
             {"model.storage": CLAIM, "model.loraAdapters": [{"name": "a", "source": "../a"}]},
             "spec.model.loraAdapters[0].source: leaves the model's volume; name a directory inside it",

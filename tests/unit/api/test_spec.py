@@ -34,6 +34,19 @@ def test_a_value_out_of_range_is_told_with_its_field(changes: Changes, field: st
     assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "item"),
+    [
+        ("engine.env", {"name": "A", "value": "1"}),
+        ("model.loraAdapters", {"name": "a", "source": "owner/a"}),
+    ],
+)
+def test_two_items_of_one_name_are_refused_as_by_the_api_server(field: str, item: dict[str, str]) -> None:
+    with pytest.raises(InvalidSpecError) as error:
+        parse(changed({field: [item, item]}))
+    assert str(error.value) == f"spec.{field}: {item['name']} is there twice; leave one of them out"
+
+
 @pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
 def test_a_right_spec_is_accepted(changes: Changes) -> None:
     parse(changed(changes))

@@ -158,6 +158,11 @@ def test_an_unknown_name_is_told_with_its_field(changes: Changes, field: str, pa
             id="a fallback twice",
         ),
         pytest.param(
+            {"fallbacks": [{"model": SMALLER}], "model.servedName": "--api-key=known"},
+            "spec.model.servedName: begins with a hyphen, which fallbacks cannot; choose another",
+            id="a name that the engine would take for an argument",
+        ),
+        pytest.param(
             {"fallbacks": [{"model": SMALLER}], "model.storage": {"hostPath": {"path": "/models/r1"}}},
             "spec.fallbacks[0]: spec.model.storage mounts the weights of another model; leave it out, or use "
             "huggingFace",

@@ -139,6 +139,11 @@ def test_extra_arguments_reach_the_engine() -> None:
     assert arguments["disable_log_stats"] is False
 
 
+def test_variables_of_the_server_are_not_the_users() -> None:
+    with pytest.raises(InvalidSpecError, match="TRITON_ADMIN_KEY: the operator sets it for Triton; leave it out"):
+        template_of(changed(VLLM, env=[{"name": "TRITON_ADMIN_KEY", "value": "known"}]))
+
+
 def test_adapters_are_listed_for_the_backend() -> None:
     model = {"loraAdapters": [{"name": "law", "source": "owner/law"}, {"name": "art", "source": "owner/art"}]}
     annotations = template_of(cases.of_vllm(**model))["metadata"]["annotations"]
