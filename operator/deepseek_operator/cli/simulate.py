@@ -88,7 +88,7 @@ def simulate(
 
         sys.stdout.write(page(deployment.metadata.name, policy, result))
     elif output is SimulationFormat.TABLE:
-        typer.echo("\n".join(_table(deployment.metadata.name, policy, result)))
+        typer.echo("\n".join(_table(deployment.metadata.name, policy, result, scenario.most_replicas)))
     else:
         write(answer_of(result), OutputFormat(output.value))
 
@@ -170,12 +170,13 @@ def _progress() -> Callable[[float], None] | None:
     return tell
 
 
-def _table(name: str, policy: str, result: SimulationResult) -> list[str]:
+def _table(name: str, policy: str, result: SimulationResult, most: int) -> list[str]:
     return [
         f"{name}, policy {policy}: {result.requests:,} requests in {result.seconds_simulated / 3600:,.1f} hours",
         f"  within the service level  {result.sla_percent:.2f} %, {result.rejected:,} without an answer",
         f"  99 % of requests          TTFT {1000 * result.ttft_p99_seconds:,.0f} ms, "
         f"TPOT {1000 * result.tpot_p99_seconds:,.1f} ms",
-        f"  GPU hours                 {result.gpu_hours:,.1f}, at most {result.peak_replicas} replicas served",
+        f"  GPU hours                 {result.gpu_hours:,.1f}, "
+        f"at most {result.peak_replicas} of {most} allowed replicas served",
         f"  changes of replicas       {result.replica_changes:,}, of them {result.flaps:,} back within half an hour",
     ]

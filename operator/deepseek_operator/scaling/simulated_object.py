@@ -57,7 +57,8 @@ def policy_of(name: str, scenario: Scenario, capacity: ReplicaCapacity, least: i
         output_tokens: mean length that was planned with.
 
     Raises:
-        SimulationError: there is no such policy, or its number is none of 1 or more.
+        SimulationError: there is no such policy, its number is none of 1 or more, or it asks for more replicas than
+            may run.
     """
     kind, _, number = name.partition(":")
     most = scenario.most_replicas
@@ -77,6 +78,11 @@ def policy_of(name: str, scenario: Scenario, capacity: ReplicaCapacity, least: i
         return ClairvoyantPolicy(offered_in_flight(scenario), TICK_SECONDS, batch, ahead, least)
     if kind in ("keda-inflight", "static") and number.isascii() and number.isdecimal() and 1 <= len(number) <= 6:
         count = int(number)
+        if kind == "static" and count > most:
+            raise SimulationError(
+                f"--policy {name} asks for more than the {most} that scaling.maxReplicas and the GPUs allow; "
+                "raise --max-replicas, or take fewer"
+            )
         if count >= 1:
             return KedaInFlightPolicy(count, least, most) if kind == "keda-inflight" else StaticPolicy(count)
     raise SimulationError(f"--policy {name} is none of {POLICIES}, N being 1 or more")

@@ -100,7 +100,18 @@ def test_the_page_needs_nothing_else(tmp_path: Path, nodes: Path, capsys: pytest
 
 def test_a_table_for_people(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     simulate(written(tmp_path, SCALES), trace_file(tmp_path), cluster=nodes)
-    assert capsys.readouterr().out.startswith("small, policy operator: 600 requests in 0.2 hours\n")
+    said = capsys.readouterr().out
+    assert said.startswith("small, policy operator: 600 requests in 0.2 hours\n")
+    assert "of 4 allowed replicas served\n" in said
+
+
+def test_more_replicas_than_may_run_are_refused_and_not_cut(tmp_path: Path, nodes: Path) -> None:
+    with pytest.raises(SimulationError) as refused:
+        simulate(written(tmp_path, SCALES), trace_file(tmp_path), cluster=nodes, policy="static:5")
+    assert str(refused.value) == (
+        "--policy static:5 asks for more than the 4 that scaling.maxReplicas and the GPUs allow; "
+        "raise --max-replicas, or take fewer"
+    )
 
 
 @pytest.mark.parametrize(
