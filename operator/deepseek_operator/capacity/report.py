@@ -155,11 +155,14 @@ def _suggested(
     for verdict in short:
         member = verdict.member
         lacking.append((member.deployment, member.replicas - verdict.now, member.plan.replicas))
-    return [
-        _purchase(deployment.metadata.name, pool)
-        for deployment, missing, asked in lacking
-        for pool in node_pools(deployment, missing, asked)
-    ]
+    known: dict[tuple[str, int, int], list[NodePool]] = {}
+    found: list[dict[str, Any]] = []
+    for deployment, missing, asked in lacking:
+        question = (deployment.spec.model_dump_json(), missing, asked)
+        if question not in known:  # fleets hold many deployments that are alike
+            known[question] = node_pools(deployment, missing, asked)
+        found += [_purchase(deployment.metadata.name, pool) for pool in known[question]]
+    return found
 
 
 def _purchase(name: str, pool: NodePool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Sequence
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts
@@ -20,7 +21,7 @@ MOST_ADDED_NODES = 10_000
 
 
 def with_nodes(nodes: Sequence[NodeFacts], instance: CloudInstance, count: int) -> list[NodeFacts]:
-    """Return the nodes and some more of a cloud instance type, named ``INSTANCE-added-0`` and on.
+    """Return the nodes and some more of a cloud instance type, named ``INSTANCE-added-0`` and on, as names are free.
 
     Args:
         nodes: that are there.
@@ -38,16 +39,18 @@ def with_nodes(nodes: Sequence[NodeFacts], instance: CloudInstance, count: int) 
     labels = {product.label_key: product.label_value, INSTANCE_TYPE_LABEL: instance.name}
     if instance.price_per_gpu_hour_usd is not None:
         labels[PRICE_LABEL] = f"{instance.price_per_gpu_hour_usd:.4f}"
+    taken = {node.name for node in nodes}
+    free = (name for number in itertools.count() if (name := f"{instance.name}-added-{number}") not in taken)
     return [
         *nodes,
         *(
             NodeFacts(
-                name=f"{instance.name}-added-{number}",
+                name=name,
                 labels=labels,
                 allocatable={product.k8s_resource: instance.gpus},
                 memory_bytes=(instance.host_memory_gib or 0) * GIB,
             )
-            for number in range(count)
+            for name in itertools.islice(free, count)
         ),
     ]
 

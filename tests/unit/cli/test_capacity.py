@@ -90,6 +90,32 @@ def test_more_nodes_make_it_fit(tmp_path: Path, nodes: Path, capsys: pytest.Capt
     assert (placed["fitsNow"], placed["nodes"]) == (1, ["b", "p5.48xlarge-added-0"])
 
 
+def test_nodes_that_are_added_twice_have_names_of_their_own(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capacity(
+        written(tmp_path, R1),
+        cluster=nodes,
+        add_nodes=["p5.48xlarge=1", "p5.48xlarge=1"],
+        remove_nodes=["b"],
+        output=OutputFormat.JSON,
+    )
+    (placed,) = answered(capsys)["placed"]
+    assert placed["nodes"] == ["p5.48xlarge-added-0", "p5.48xlarge-added-1"]
+
+
+def test_deployments_that_are_alike_buy_alike(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = changed(R1)
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump_all([first, first | {"metadata": {"name": "alike", "namespace": "default"}}]))
+    with pytest.raises(typer.Exit):
+        capacity(str(file), cluster=nodes, remove_nodes=["a"], suggest=True, output=OutputFormat.JSON)
+    bought = answered(capsys)["suggestions"]
+    small, alike = ([row | {"name": ""} for row in bought if row["name"] == name] for name in ("small", "alike"))
+    assert len(small) == 3
+    assert small == alike
+
+
 def test_what_has_no_plan_here_is_said_with_what_would_hold_it(
     tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
