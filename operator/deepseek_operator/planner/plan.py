@@ -168,12 +168,12 @@ def _infeasible(request: PlanRequest, supply: Supply, found: list[PoolAnswer], j
     name = shortened(request.model_name)
     limit = found[0].nearest if found else None
     if limit is None:
-        there = ", ".join(sorted({pool.gpu.id for pool in supply.pools if pool.total_gpus})) or "none"
+        there = ", ".join(sorted({pool.gpu.id for pool in supply.pools if pool.total_gpus}))
         left_out = f"; {supply.excluded}" if supply.excluded else ""
-        asked = f"none of {', '.join(request.gpus)}" if request.gpus else "no GPU"
+        asked = f"none of {', '.join(request.gpus)} (it has: {there})" if request.gpus and there else "no GPU"
         return Infeasible(
             reason=InfeasibleReason.NO_SUCH_GPU,
-            message=f"{name} cannot be planned: the supply has {asked} (it has: {there}){left_out}.",
+            message=f"{name} cannot be planned: the supply has {asked}{left_out}.",
             nearest="",
         )
     short_of_memory = limit.reason is InfeasibleReason.MEMORY_INSUFFICIENT
