@@ -42,7 +42,13 @@ def features_read(words: Sequence[str]) -> EngineFeatures:
     >>> features_read(["kvOffload=Native:1024"]).kv_offload.host_memory_bytes
     1024
     """
-    told = dict(word.split("=", 1) for word in words)
+    try:
+        return _features(dict(word.split("=", 1) for word in words))
+    except IndexError:
+        raise ValueError(f"features that lack a part: {list(words)}") from None
+
+
+def _features(told: dict[str, str]) -> EngineFeatures:
     speculative = told.pop("speculative", "")
     offload = told.pop("kvOffload", "")
     loras = told.pop("loras", "0:0").split(":")

@@ -59,7 +59,8 @@ def model_source(owner: str, model: ModelSpec, checkpoint: str = "") -> ModelSou
             revision); empty for weights that are mounted.
 
     Raises:
-        InvalidSpecError: a revision is given for mounted weights, or a path climbs out of its volume.
+        InvalidSpecError: a revision is given for mounted weights or can be none (git-check-ref-format, rules 3 and 6),
+            or a path climbs out of its volume.
     """
     storage = model.storage
     if storage is None or storage.hugging_face is not None:
@@ -116,6 +117,9 @@ def hub_token(model: ModelSpec) -> SecretKeyRef | None:
 
 
 def _from_hub(owner: str, model: ModelSpec, repository: str) -> ModelSource:
+    if model.revision.startswith("/") or ".." in model.revision:
+        # The hub's library keeps a branch under its name in the cache, where such a name would be another file.
+        raise InvalidSpecError("spec.model.revision", f"{shortened(model.revision)!r} is no commit, tag or branch")
     environment: list[Manifest] = [{"name": "HF_HOME", "value": CACHE_PATH}]
     volumes: list[Manifest] = [HOME_VOLUME]
     mounts: list[Manifest] = [HOME_MOUNT]

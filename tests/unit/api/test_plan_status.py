@@ -144,6 +144,11 @@ def test_what_a_newer_operator_added_is_ignored_and_what_is_no_plan_is_none() ->
     assert plan_from_status(status | {"maxModelLen": "4096"}) is None
 
 
+@pytest.mark.parametrize("word", ["speculative=MTP", "kvOffload=Native", "loras=1", "loras", "speed=1"])
+def test_a_plan_with_a_feature_that_somebody_damaged_is_none(word: str) -> None:
+    assert plan_from_status(plan_status(make_plan()) | {"features": [word]}) is None
+
+
 def test_long_words_are_cut_to_what_the_schema_takes() -> None:
     status = plan_status(make_plan(reasons=("x" * 5000,) * 20, alternatives=make_plan().alternatives * 20))
     assert [len(reason) for reason in status["reasons"]] == [1024] * 8

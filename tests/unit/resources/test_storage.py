@@ -96,6 +96,14 @@ def test_sources(model: dict[str, Any], checkpoint: str, source: ModelSource) ->
             "spec.model.revision: mounted weights have no revision; leave it out or use storage.huggingFace",
             id="a revision of mounted weights",
         ),
+        *(
+            pytest.param(
+                {"revision": revision},
+                f"spec.model.revision: {revision!r} is no commit, tag or branch",
+                id=f"revision {revision}",
+            )
+            for revision in ("../../../etc", "/etc/passwd", "refs/../x")
+        ),
         pytest.param(
             {"storage": {"persistentVolumeClaim": {"claimName": "w", "path": "a/../../etc"}}},
             "spec.model.storage.persistentVolumeClaim.path: 'a/../../etc' leaves the volume; "
