@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepseek_operator.capacity.dra import DraDevices
-from deepseek_operator.capacity.node_shares import ShareOffer, flexible_offers
+from deepseek_operator.capacity.node_shares import ShareOffer, flexible_offers, why_too_many
 from deepseek_operator.catalog.gpu_labels import NVIDIA_MEMORY, NVIDIA_PRODUCT, GpuMatch, match_label
 from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
 from deepseek_operator.catalog.gpus import Gpu
@@ -45,6 +45,8 @@ def dra_shares(
         offers = tuple(offer for each in devices for offer in _offers(each, devices, gpu, usable_bytes))
     except UnknownMigProfileError as error:
         return (), str(error)
+    if too_many := why_too_many(offers):
+        return (), too_many
     if not offers:
         return (), "its ResourceSlices do not tell the memory of its GPUs"
     return tuple(sorted(offers, key=lambda offer: (-offer.share.memory_bytes, str(offer.share)))), ""

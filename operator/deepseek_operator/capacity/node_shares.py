@@ -7,7 +7,7 @@ writer left behind) make the node one on which no part is planned, with the cont
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from deepseek_operator.capacity.facts import NodeFacts
@@ -29,6 +29,9 @@ from deepseek_operator.units import MIB
 FLEXIBLE_SLICES = (2, 3, 4, 5, 6, 7, 8)
 """Equal shares that are tried where a mechanism takes any amount. Source: judgement; below an eighth of a GPU not even
 the smallest distilled model has room for its overheads."""
+
+MOST_SHARES_PER_NODE = 16_384
+"""More are a slip or a lie, and the planner would count through them. Source: judgement; 256 GPUs in 64 parts each."""
 
 _MOST_DIGITS = 9
 """Of a number in a label that is believed."""
@@ -74,11 +77,21 @@ def node_shares(node: NodeFacts, match: GpuMatch, usable_bytes: int | None) -> t
             offers = [_replicas(node, gpu, match, usable_bytes)]
     except (_ContradictionError, UnknownMigProfileError) as error:
         return (), str(error)
+    if too_many := why_too_many(offers):
+        return (), too_many
     label = node.labels.get(gpu.label_key or "", "")
     reachable = [offer for offer in offers if label in label_values(gpu, offer.share)]
     if not reachable:
         return (), f"pods that look for such a share would not find its label {shortened(label)!r}"
     return tuple(sorted(reachable, key=lambda offer: (-offer.share.memory_bytes, str(offer.share)))), ""
+
+
+def why_too_many(offers: Iterable[ShareOffer]) -> str:
+    """Return why a node cannot offer so many shares, as a clause; empty when it can."""
+    most = max((offer.slices for offer in offers), default=0)
+    if most <= MOST_SHARES_PER_NODE:
+        return ""
+    return f"it counts {most:,} shares of GPUs, and no node has more than {MOST_SHARES_PER_NODE:,}"
 
 
 def flexible_offers(share: GpuShare, gpus: int, total_bytes: int, most: int = FLEXIBLE_SLICES[-1]) -> list[ShareOffer]:

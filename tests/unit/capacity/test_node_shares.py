@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from deepseek_operator.capacity.dra import DraDevices
+from deepseek_operator.capacity.facts import NodeFacts
 from deepseek_operator.capacity.hami import HamiNode, loaded_hami
+from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.node_shares import ShareOffer
 from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
 from deepseek_operator.catalog.gpus import gpu
@@ -228,3 +231,15 @@ def test_a_snapshot_with_more_gpus_than_a_node_has_is_a_problem_of_the_node():
         problem="HAMi registers 1000000000000000000 GPUs of 46068 MiB for 1 pods each, which no node has"
     )
     assert loaded_hami({"problem": "its annotation of HAMi cannot be read"}).gpus == 0
+
+
+def test_more_slices_than_a_node_can_have_are_not_counted_through():
+    warning = only_node(mig_node("n", {"1g.10gb": 10**18})).warnings[-1]
+    assert warning.endswith("it counts 1,000,000,000,000,000,000 shares of GPUs, and no node has more than 16,384")
+
+
+def test_more_devices_of_claims_than_a_node_can_have_are_not_counted_through():
+    devices = (DraDevices(product="NVIDIA H100 80GB HBM3", memory_bytes=81559 * MIB, count=10**18),)
+    (node,) = inventory([NodeFacts(name="n", labels={}, allocatable={}, devices=devices)], []).nodes
+    assert node.shares == ()
+    assert node.warnings[-1].endswith("shares of GPUs, and no node has more than 16,384")
