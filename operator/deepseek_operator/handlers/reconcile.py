@@ -38,13 +38,14 @@ from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.handlers.supplies import Supplies
 from deepseek_operator.handlers.switching import planned_workload, switched
-from deepseek_operator.handlers.workloads import find_workload
+from deepseek_operator.handlers.workloads import features_beside, find_workload
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.canary import canary_keys
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
 from deepseek_operator.resources.desired import before_workload
+from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.gang import is_made_whole
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
@@ -200,7 +201,7 @@ class Reconciler:
         plan = acceptance.accepted.plan
         return replace(
             situation,
-            unsupported=is_runnable(plan, deployment, self._discovery.features),
+            unsupported=is_runnable(plan, deployment, self._features(body)),
             decision=self._replicas(body, deployment, acceptance),
         )
 
@@ -261,7 +262,7 @@ class Reconciler:
         if self._made.get(uid) == inputs and self._applier.is_settled(uid) and rests:
             return situation
         try:
-            manifests = build(deployment, situation, tracks, uid, replicas, self._discovery.features)
+            manifests = build(deployment, situation, tracks, uid, replicas, self._features(body))
         except InvalidSpecError as error:
             return replace(situation, invalid=str(error))
         plan = acceptance.proposed if canary and acceptance.proposed else acceptance.accepted.plan
@@ -293,7 +294,7 @@ class Reconciler:
 
     def _admitted(self, body: JsonObject, deployment: DeepSeekDeployment, plan: Plan, wanted: int | None) -> int | None:
         """Return the replicas to make; groups that nobody places as a whole are made only where the whole fits."""
-        if wanted is None or not is_made_whole(deployment, plan, self._discovery.features):
+        if wanted is None or not is_made_whole(deployment, plan, self._features(body)):
             return wanted
         room = room_for(deployment, plan, self._nodes.inventory(), wanted)
         uid, size = body["metadata"]["uid"], plan.nodes_per_replica
@@ -383,6 +384,9 @@ class Reconciler:
         accepted = situation.acceptance.accepted if situation.acceptance else None
         children, name = self._observed.children(body["metadata"]["uid"]), body["metadata"]["name"]
         return planned_workload(children, name, accepted.plan if accepted else None)
+
+    def _features(self, body: JsonObject) -> ClusterFeatures:
+        return features_beside(self._workload(body), self._discovery.features)
 
     def _workload(self, body: JsonObject) -> Child | None:
         return find_workload(self._observed.children(body["metadata"]["uid"]), body["metadata"]["name"])

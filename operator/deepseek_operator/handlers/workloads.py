@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deepseek_operator.handlers.observed import Child
+from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.group_stateful_set import stateful_set_name
 from deepseek_operator.resources.names import group_name, object_name
 
@@ -36,3 +37,18 @@ def find_workload(children: Mapping[tuple[str, str], Child], owner: str) -> Chil
     leaders = ranks[0]
     fewest = {field: min(int(rank.status.get(field) or 0) for rank in ranks) for field in COUNTS}
     return replace(leaders, status={**leaders.status, **fewest} if leaders.status else {})
+
+
+def features_beside(workload: Child | None, features: ClusterFeatures) -> ClusterFeatures:
+    """Return the features that count for an object beside what already runs of it.
+
+    Groups of StatefulSets were made where no gang scheduler admits groups; one that is installed later would refuse
+    them, and they would run on without repair or scaling.
+
+    Args:
+        workload: what runs, None when there is nothing.
+        features: of the cluster.
+    """
+    if workload is None or workload.kind != "StatefulSet":
+        return features
+    return replace(features, kueue=False, volcano=False, kai=False)
