@@ -20,6 +20,9 @@ from deepseek_operator.api.v1alpha1 import (
 CRD_NAME = f"{PLURAL}.{GROUP}"
 CRD_FILE_NAME = f"{CRD_NAME}.yaml"
 
+LONGEST_LINE = 100_000
+"""Descriptions are not broken into lines: each break costs the indentation, and the file has to stay below 100 kB."""
+
 _DESCRIPTION = (
     "One DeepSeek model for one service level: the operator plans GPUs, split and precision, runs the model and keeps "
     "the service level. `kubectl apply` and `kubectl deepseek plan` refuse unknown fields; the API server drops them "
@@ -135,5 +138,5 @@ def crd_yaml() -> str:
     """Return the CustomResourceDefinition as the text of ``crds/deepseekdeployments.deepseek-operator.io.yaml``."""
     definition = custom_resource_definition()
     header = "# Made by `kubectl deepseek crd` from the types in deepseek_operator/api; do not edit.\n"
-    body = yaml.dump(definition, Dumper=_PlainDumper, sort_keys=False, width=110, allow_unicode=True)
+    body = yaml.dump(definition, Dumper=_PlainDumper, sort_keys=False, width=LONGEST_LINE, allow_unicode=True)
     return header + body
