@@ -26,16 +26,18 @@ class Signal:
         value: in the unit of its field; meaningless unless it is present.
         age_seconds: since it was measured.
         availability: whether it can be used.
+        stale_seconds: age at which it is no longer believed.
     """
 
     value: float = 0.0
     age_seconds: float = 0.0
     availability: Availability = Availability.PRESENT
+    stale_seconds: float = STALE_SECONDS
 
     @property
     def present(self) -> bool:
         """Whether the value may be used."""
-        return self.availability is Availability.PRESENT and self.age_seconds <= STALE_SECONDS
+        return self.availability is Availability.PRESENT and self.age_seconds <= self.stale_seconds
 
     @property
     def state(self) -> Availability:
