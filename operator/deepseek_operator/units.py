@@ -16,6 +16,8 @@ MIB = 2**20
 GIB = 2**30
 
 _SUFFIXES = {
+    "n": Decimal(1) / 10**9,
+    "u": Decimal(1) / 10**6,
     "m": Decimal(1) / 1000,
     "": Decimal(1),
     "k": Decimal(10**3),
@@ -31,7 +33,9 @@ _SUFFIXES = {
     "Pi": Decimal(2**50),
     "Ei": Decimal(2**60),
 }
-_QUANTITY = re.compile(r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:(m|k|[MGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?")
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:([num]|k|[MGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?"
+)
 
 
 def ceil_div(numerator: int, denominator: int) -> int:
@@ -48,7 +52,7 @@ def parse_quantity(text: str | int) -> Decimal:
 
     Args:
         text: a quantity as the API server writes it: digits with an optional fraction and one suffix of
-            ``m k M G T P E Ki Mi Gi Ti Pi Ei`` or a decimal exponent.
+            ``n u m k M G T P E Ki Mi Gi Ti Pi Ei`` or a decimal exponent.
 
     Raises:
         QuantityError: the text is no quantity; NaN, spaces and thousands separators are refused.

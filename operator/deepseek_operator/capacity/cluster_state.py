@@ -7,10 +7,11 @@ watch's event loop owns it, and hands out the immutable ``Inventory``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from deepseek_operator.capacity.dra import SliceFacts, read_slice
-from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, with_devices
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, read_pod, with_devices, with_others
+from deepseek_operator.capacity.host_pods import HostPods
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
 from deepseek_operator.capacity.measurements import MeasurementStore
 from deepseek_operator.planner.measurement import Measurement
@@ -21,7 +22,7 @@ PodKey = tuple[str, str]
 
 
 class ClusterState:
-    """Nodes and GPU pods as last seen; events of different objects may come in any order.
+    """Nodes and pods as last seen; events of different objects may come in any order.
 
     >>> state = ClusterState()
     >>> state.set_node({"metadata": {"name": "n"}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}})
@@ -34,6 +35,7 @@ class ClusterState:
         self._nodes: dict[str, NodeFacts] = {}
         self._pods: dict[PodKey, PodFacts] = {}
         self._keys_by_node: dict[str, set[PodKey]] = {}
+        self._host_pods = HostPods()
         self._computed: dict[str, NodeInventory] = {}
         self._slices: dict[str, SliceFacts] = {}
         self._slices_by_node: dict[str, dict[str, SliceFacts]] = {}
@@ -70,7 +72,8 @@ class ClusterState:
         facts = read_pod(pod)
         key = (facts.namespace, facts.name)
         if not facts.matters:
-            return self._drop_pod(key)
+            held = self._host_pods.put(key, facts) if facts.takes_host_only else self._host_pods.drop(key)
+            return self._drop_gpu_pod(key) | self._concern(held)
         if self._pods.get(key) == facts:
             return False
         self._drop_pod(key)
@@ -88,8 +91,8 @@ class ClusterState:
             name: of the pod.
             uid: of the deleted pod; a successor that already took its name is kept. Empty drops either.
         """
-        known = self._pods.get((namespace, name))
-        if known is None or (uid and known.uid and uid != known.uid):
+        known_uid = self._uid((namespace, name))
+        if known_uid is None or (uid and known_uid and uid != known_uid):
             return False
         return self._drop_pod((namespace, name))
 
@@ -144,7 +147,7 @@ class ClusterState:
 
     def pod_names(self) -> list[tuple[str, str, str]]:
         """Return namespace, name and UID of all known pods, sorted."""
-        return sorted((*key, pod.uid) for key, pod in self._pods.items())
+        return sorted([*((*key, pod.uid) for key, pod in self._pods.items()), *self._host_pods.names()])
 
     def inventory(self) -> Inventory:
         """Return the inventory; the same object as long as nothing changed."""
@@ -163,10 +166,14 @@ class ClusterState:
         if name not in self._computed:
             pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))
             slices = self._slices_by_node.get(name, {}).values()
-            self._computed[name] = node_inventory(with_devices(self._nodes[name], slices), pods)
+            node = with_others(with_devices(self._nodes[name], slices), self._host_pods.held(name))
+            self._computed[name] = node_inventory(node, pods)
         return self._computed[name]
 
     def _drop_pod(self, key: PodKey) -> bool:
+        return self._drop_gpu_pod(key) | self._concern(self._host_pods.drop(key))
+
+    def _drop_gpu_pod(self, key: PodKey) -> bool:
         pod = self._pods.pop(key, None)
         if pod is None:
             return False
@@ -177,6 +184,20 @@ class ClusterState:
                 del self._keys_by_node[pod.node]
             self._forget(pod.node)
         return True
+
+    def _uid(self, key: PodKey) -> str | None:
+        pod = self._pods.get(key)
+        return self._host_pods.uid(key) if pod is None else pod.uid
+
+    def _concern(self, nodes: Collection[str]) -> bool:
+        """Recompute the GPU nodes among some; return whether there is one."""
+        ours = [name for name in nodes if name in self._slices_by_node or self._has_gpus(name)]
+        for name in ours:
+            self._forget(name)
+        return bool(ours)
+
+    def _has_gpus(self, name: str) -> bool:
+        return name in self._nodes and self._nodes[name].has_gpus
 
     def _forget(self, node: str) -> None:
         """Recompute the node, and so the inventory, when next asked."""

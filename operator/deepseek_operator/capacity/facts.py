@@ -21,8 +21,8 @@ from deepseek_operator.capacity.fields import (
 )
 from deepseek_operator.capacity.gpu_resources import gpu_quantities, has_gpu_label, pod_gpu_requests
 from deepseek_operator.capacity.hami import HAMI_ANNOTATION, HamiNode, read_hami
+from deepseek_operator.capacity.host_use import NOTHING, HostUse, pod_host_use, read_host_use
 from deepseek_operator.capacity.kai import kai_requests
-from deepseek_operator.capacity.pod_memory import pod_memory_request
 from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.resources.resource_claim_template import ANNOTATION_CLAIMED_GPUS
@@ -54,7 +54,8 @@ class NodeFacts:
         labels: every label of a GPU node (any of them may be selected); empty for a node without GPUs.
         ready: False when the Ready condition is there and is not ``True``.
         allocatable: GPU resources as the device plugin reports them, possibly multiplied by sharing.
-        memory_bytes: allocatable host memory of a GPU node; 0 when not told.
+        host: allocatable CPU, memory and pods of a GPU node; zeros where not told.
+        others: what pods without GPUs hold there, where they are not listed by themselves.
         devices: GPUs that a DRA driver gives by claims; joined from the node's ResourceSlices.
         hami: what HAMi's annotation says, whose plugin multiplies allocatable GPUs without a label; None without.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
@@ -68,7 +69,8 @@ class NodeFacts:
     ready: bool = True
     deleting: bool = False
     allocatable: Mapping[str, int]
-    memory_bytes: int = 0
+    host: HostUse = NOTHING
+    others: HostUse = NOTHING
     hami: HamiNode | None = None
     devices: tuple[DraDevices, ...] = ()
     rdma_resource: str | None = None
@@ -88,7 +90,7 @@ class PodFacts:
         node: the node it is bound to; empty while it waits.
         gpus: GPUs that it holds on its node, by resource name, and what it asks of KAI and DRA
             (`kai.kai_requests`, `dra.claimed_devices`).
-        memory_bytes: memory that it requests.
+        host: CPU and memory that it requests.
         owner_kind: kind of the controlling owner reference, such as ``ReplicaSet``.
         labels: those of ``KEPT_POD_LABELS``.
     """
@@ -100,7 +102,7 @@ class PodFacts:
     phase: str = ""
     deleting: bool = False
     gpus: Mapping[str, int]
-    memory_bytes: int = 0
+    host: HostUse = NOTHING
     priority: int = 0
     priority_class: str = ""
     owner_kind: str = ""
@@ -112,6 +114,11 @@ class PodFacts:
         """Whether it asks for GPUs and has not finished; a terminating pod still holds its GPUs."""
         return bool(self.gpus) and self.phase not in FINISHED_PHASES
 
+    @property
+    def takes_host_only(self) -> bool:
+        """Whether it holds CPU and memory of a node but none of its GPUs."""
+        return bool(self.node) and not self.gpus and self.phase not in FINISHED_PHASES
+
 
 def read_node(node: Mapping[str, object]) -> NodeFacts:
     """Return the facts of a Node object.
@@ -121,7 +128,8 @@ def read_node(node: Mapping[str, object]) -> NodeFacts:
 
     >>> read_node({"metadata": {"name": "cpu-1", "labels": {"zone": "a"}}, "spec": {"unschedulable": True}})
     NodeFacts(name='cpu-1', labels={}, taints=(), unschedulable=True, ready=True, deleting=False, \
-allocatable={}, memory_bytes=0, hami=None, devices=(), rdma_resource=None, rdma_devices=0)
+allocatable={}, host=HostUse(cpu_milli=0, memory_bytes=0, pods=0), others=HostUse(cpu_milli=0, memory_bytes=0, \
+pods=0), hami=None, devices=(), rdma_resource=None, rdma_devices=0)
     """
     metadata = mapping_at(node, "metadata")
     name = text_at(metadata, "name")
@@ -142,7 +150,7 @@ allocatable={}, memory_bytes=0, hami=None, devices=(), rdma_resource=None, rdma_
             ready=_is_ready(status),
             deleting=bool(metadata.get("deletionTimestamp")),
             allocatable=allocatable,
-            memory_bytes=count_of("memory", quantities.get("memory", 0)) if has_gpus else 0,
+            host=read_host_use(quantities) if has_gpus else NOTHING,
             hami=read_hami(str(annotations[HAMI_ANNOTATION])) if HAMI_ANNOTATION in annotations else None,
             rdma_resource=rdma or None,
             rdma_devices=devices,
@@ -163,6 +171,22 @@ def with_devices(node: NodeFacts, slices: Iterable[SliceFacts]) -> NodeFacts:
     """Return a node with the devices of its ResourceSlices; the same object where there are none."""
     devices = devices_of(slices)
     return replace(node, devices=devices) if devices else node
+
+
+def with_others(node: NodeFacts, held: HostUse) -> NodeFacts:
+    """Return a GPU node with more that pods without GPUs hold there; the same object where that is nothing."""
+    return replace(node, others=node.others.plus(held)) if held.pods and node.has_gpus else node
+
+
+def with_host_pods(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> tuple[list[NodeFacts], list[PodFacts]]:
+    """Return nodes with what pods without GPUs hold of them, and the pods that ask for GPUs and have not finished."""
+    held, gpu_pods = dict[str, HostUse](), list[PodFacts]()
+    for pod in pods:
+        if pod.matters:
+            gpu_pods.append(pod)
+        elif pod.takes_host_only:
+            held[pod.node] = held.get(pod.node, NOTHING).plus(pod.host)
+    return [with_others(node, held.get(node.name, NOTHING)) for node in nodes], gpu_pods
 
 
 def _rdma(quantities: Mapping[str, object]) -> tuple[str, int]:
@@ -213,7 +237,7 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
                 **kai_requests(annotations),
                 **claimed_devices(spec, str(annotations.get(ANNOTATION_CLAIMED_GPUS) or "")),
             },
-            memory_bytes=pod_memory_request(spec),
+            host=pod_host_use(spec),
             priority=integer_at(spec, "priority"),
             priority_class=text_at(spec, "priorityClassName"),
             owner_kind=text_at(owner, "kind"),

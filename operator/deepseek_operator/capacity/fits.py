@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import PodFacts
+from deepseek_operator.capacity.host_room import HostShort, host_room, lacking
+from deepseek_operator.capacity.host_use import NOTHING, HostUse
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.capacity.share_room import free_shares, holds_share, offers_of
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
-from deepseek_operator.units import ceil_div, format_gib
+from deepseek_operator.units import ceil_div
 
 _NODES_SHOWN = 3
 """Nodes that a sentence names; more would hide the point of it."""
@@ -65,30 +67,19 @@ class FitsNow:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """GPUs of one node that the object may have; with host memory that holds fewer pods, those that it holds."""
+    """GPUs of one node that the object may have; where its host holds fewer pods, those of as many."""
 
     node: str
     free_gpus: int
     allocatable_gpus: int
-    short_bytes: int | None = None
+    short: HostShort | None = None
 
-    def within_memory(self, node: NodeInventory, own: OwnPods | None, gpus: int, need_bytes: int) -> _Room:
-        """Return the room that the node's free host memory leaves for pods of so many GPUs.
-
-        Args:
-            node: the node; one that does not tell its memory has enough.
-            own: pods whose memory counts as free.
-            gpus: of one pod, 1 or more.
-            need_bytes: host memory that one pod requests; 0 does not look at it.
-        """
-        if not need_bytes or not node.host_memory_bytes:
+    def within_host(self, node: NodeInventory, own: OwnPods | None, gpus: int, need: HostUse) -> _Room:
+        """Return the room that the node's free CPU, memory and pods leave for pods of so many GPUs; see `host_room`."""
+        most, short = host_room(node, need, lambda pod: own is not None and own.include(pod))
+        if most is None or most >= self.free_gpus // gpus:
             return self
-        others = sum(pod.memory_bytes for pod in node.pods if own is None or not own.include(pod))
-        free = max(0, node.host_memory_bytes - others)
-        held = free // need_bytes * gpus
-        if held >= self.free_gpus // gpus * gpus:
-            return self
-        return replace(self, free_gpus=held, short_bytes=free)
+        return replace(self, free_gpus=most * gpus, short=short)
 
 
 def fits_now(
@@ -100,7 +91,7 @@ def fits_now(
     node_selector: Mapping[str, str] | None = None,
     tolerations: Sequence[Mapping[str, object]] = (),
     spot: Spot = Spot.NEVER,
-    pod_memory_bytes: int = 0,
+    pod_host: HostUse = NOTHING,
 ) -> FitsNow:
     """Return whether replicas of a plan fit on what is free now.
 
@@ -116,12 +107,10 @@ def fits_now(
         node_selector: labels that a node must carry, with exactly these values; None selects every node.
         tolerations: the user's, as in ``pod.spec``; the one for the GPU's own taint is implied.
         spot: whether interruptible nodes may be used.
-        pod_memory_bytes: host memory that each of its pods requests; 0 does not look at host memory.
+        pod_host: what each of its pods requests of its host; what is 0 is not looked at.
     """
     if plan.share is not None:
-        return _shares_fit(
-            plan, plan.share, inventory, own, replicas, node_selector or {}, tolerations, spot, pod_memory_bytes
-        )
+        return _shares_fit(plan, plan.share, inventory, own, replicas, node_selector or {}, tolerations, spot, pod_host)
     request = gpus_per_node(plan)
     rooms: list[_Room] = []
     excluded: Counter[str] = Counter()
@@ -135,14 +124,14 @@ def fits_now(
         else:
             free = min(node.allocatable_gpus, held if reason else node.free_gpus + held)
             room = _Room(node.name, free, node.allocatable_gpus)
-            rooms.append(room if reason else room.within_memory(node, own, request, pod_memory_bytes))
+            rooms.append(room if reason else room.within_host(node, own, request, pod_host))
     count = count_in((room.free_gpus for room in rooms), request, plan.nodes_per_replica)
     fits = count >= replicas
     return FitsNow(
         fits=fits,
         count=count,
         needed=replicas,
-        limiting="" if fits else _limiting(plan, replicas, count, rooms, excluded) + _memory(rooms, pod_memory_bytes),
+        limiting="" if fits else _limiting(plan, replicas, count, rooms, excluded) + _short(rooms, pod_host),
     )
 
 
@@ -155,7 +144,7 @@ def _shares_fit(
     node_selector: Mapping[str, str],
     tolerations: Sequence[Mapping[str, object]],
     spot: Spot,
-    pod_memory_bytes: int,
+    pod_host: HostUse,
 ) -> FitsNow:
     """Return whether replicas fit on free shares of the planned kind; see `fits_now`."""
     rooms: list[_Room] = []
@@ -177,10 +166,10 @@ def _shares_fit(
                 excluded[reason] += 1
         else:
             room = _Room(node.name, free_shares(node, offer, is_own), offer.slices)
-            rooms.append(room.within_memory(node, own, gpus, pod_memory_bytes))
+            rooms.append(room.within_host(node, own, gpus, pod_host))
     count = count_in((room.free_gpus for room in rooms), gpus, plan.nodes_per_replica)
     fits = count >= replicas
-    limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded) + _memory(rooms, pod_memory_bytes)
+    limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded) + _short(rooms, pod_host)
     return FitsNow(fits=fits, count=count, needed=replicas, limiting=limiting)
 
 
@@ -241,16 +230,8 @@ def _limiting(plan: Plan, replicas: int, count: int, rooms: Sequence[_Room], exc
     return f"{need}; {there_is}{_left_out(excluded)}"
 
 
-def _memory(rooms: Sequence[_Room], need_bytes: int) -> str:
-    """Return on which node host memory is short, as the end of a sentence; empty where it is on none."""
-    short = [(room.short_bytes, room.node) for room in rooms if room.short_bytes is not None]
-    if not short:
-        return ""
-    most, node = max(short, key=lambda each: (each[0], each[1]))
-    return (
-        f"; each of its pods requests {format_gib(need_bytes)} of host memory, and {len(short)} of {len(rooms)} nodes "
-        f"lack{'s' if len(short) == 1 else ''} it ({node} has {format_gib(most)} free)"
-    )
+def _short(rooms: Sequence[_Room], need: HostUse) -> str:
+    return lacking([room.short for room in rooms if room.short is not None], len(rooms), need)
 
 
 def _need(plan: Plan) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint
+from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint, with_host_pods
+from deepseek_operator.capacity.host_use import NOTHING, HostUse
 from deepseek_operator.capacity.node_gpus import node_gpus
 from deepseek_operator.capacity.node_price import label_price
 from deepseek_operator.capacity.node_shares import ShareOffer
@@ -28,7 +29,8 @@ class NodeInventory:
         physical_gpus: GPUs in the node, never multiplied by sharing; 0 when that cannot be told (MIG).
         allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
-        host_memory_bytes: allocatable memory of the node; 0 when not told.
+        host: allocatable CPU, memory and pods of the node; zeros where not told.
+        others: what pods without GPUs hold of them.
         requested_gpus: held by ``pods`` together, in units of ``resource``.
         free_gpus: allocatable less requested, never below 0.
         pods: unfinished pods on the node that hold GPUs, sorted by namespace and name; terminating ones too.
@@ -59,7 +61,8 @@ class NodeInventory:
     labels: Mapping[str, str]
     warnings: tuple[str, ...]
     price_per_hour_usd: Decimal | None = None
-    host_memory_bytes: int = 0
+    host: HostUse = NOTHING
+    others: HostUse = NOTHING
     shares: tuple[ShareOffer, ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
@@ -68,6 +71,11 @@ class NodeInventory:
     def plannable(self) -> bool:
         """Whether the planner may count on the node: whole GPUs of a known product that pods can land on."""
         return not self.exclusions
+
+    @property
+    def host_memory_bytes(self) -> int:
+        """Allocatable memory of the node; 0 when not told."""
+        return self.host.memory_bytes
 
     def held_by(self, pod: PodFacts) -> int:
         """Return how many of the node's GPUs one of its pods holds."""
@@ -105,16 +113,16 @@ def inventory(
 
     Args:
         nodes: every node, in any order; names are unique.
-        pods: pods of all namespaces, in any order. Those that have finished, wait for a node or ask for no GPU
-            hold nothing; terminating ones hold their GPUs until they are gone.
+        pods: pods of all namespaces, in any order. Those that have finished or wait for a node hold nothing, those
+            that ask for no GPU hold CPU and memory; terminating ones hold what they have until they are gone.
         measurements: what engines of the cluster have reported, in any order.
         features: which APIs the cluster serves; None when nobody looked.
     """
     pods_by_node: dict[str, list[PodFacts]] = {}
-    for pod in pods:
-        if pod.node and pod.matters:
+    known, gpu_pods = with_host_pods(nodes, pods)
+    for pod in gpu_pods:
+        if pod.node:
             pods_by_node.setdefault(pod.node, []).append(pod)
-    known = list(nodes)
     return Inventory(
         nodes=tuple(
             node_inventory(node, pods_by_node.get(node.name, ()))
@@ -163,7 +171,8 @@ def node_inventory(node: NodeFacts, pods: Iterable[PodFacts]) -> NodeInventory:
         labels=node.labels,
         warnings=warnings,
         price_per_hour_usd=price,
-        host_memory_bytes=node.memory_bytes,
+        host=node.host,
+        others=node.others,
         shares=offered.shares,
         rdma_resource=node.rdma_resource,
         rdma_devices=node.rdma_devices,

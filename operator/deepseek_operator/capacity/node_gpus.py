@@ -194,8 +194,8 @@ def _physical_gpus(reported: int, labelled: int | None, sharing: GpuSharing) -> 
 def _usable_memory_bytes(node: NodeFacts, match: GpuMatch) -> int | None:
     """Return one GPU's memory; where it is the host's own, no more than what the host leaves to pods."""
     usable_bytes = match.usable_memory_bytes
-    if usable_bytes is not None and match.gpu is not None and match.gpu.unified_memory and node.memory_bytes:
-        return min(usable_bytes, node.memory_bytes)
+    if usable_bytes is not None and match.gpu is not None and match.gpu.unified_memory and node.host.memory_bytes:
+        return min(usable_bytes, node.host.memory_bytes)
     return usable_bytes
 
 

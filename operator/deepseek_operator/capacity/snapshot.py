@@ -8,13 +8,23 @@ Holds no more than ``facts`` keeps (nodes, and unfinished pods that ask for GPUs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from deepseek_operator.api.v1alpha1 import KIND as DEPLOYMENT_KIND
 from deepseek_operator.capacity.dra import SliceFacts, loaded_devices, read_slice, stored_devices
-from deepseek_operator.capacity.facts import NodeFacts, PodFacts, joined, read_node, read_pod, read_taints
+from deepseek_operator.capacity.facts import (
+    NodeFacts,
+    PodFacts,
+    joined,
+    read_node,
+    read_pod,
+    read_taints,
+    with_host_pods,
+)
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
 from deepseek_operator.capacity.hami import loaded_hami, stored_hami
+from deepseek_operator.capacity.host_use import loaded_host_use, stored_host_use
 from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
 from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.planner.measurement import Measurement, distinct
@@ -63,19 +73,21 @@ def snapshot(
 
     Args:
         nodes: every node of the cluster, read with ``read_node`` page by page, so that no live object is kept.
-        pods: pods of all namespaces; those that ask for no GPU or have finished are left out.
+        pods: pods of all namespaces; those that have finished are left out, and of those that ask for no GPU only the
+            sum of each GPU node is kept.
         measurements: what engines of the cluster have reported.
         features: which APIs the cluster serves; None when nobody looked.
 
     >>> snapshot([read_node({"metadata": {"name": "cpu-1"}})], [])["nodes"]
     [{'name': 'cpu-1'}]
     """
+    known, gpu_pods = with_host_pods(nodes, pods)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         **({} if features is None else {"features": features.names()}),
-        "nodes": [_stored_node(node) for node in sorted(nodes, key=lambda node: node.name)],
-        "pods": [_stored_pod(pod) for pod in sorted(pods, key=lambda pod: (pod.namespace, pod.name)) if pod.matters],
+        "nodes": [_stored_node(node) for node in sorted(known, key=lambda node: node.name)],
+        "pods": [_stored_pod(pod) for pod in sorted(gpu_pods, key=lambda pod: (pod.namespace, pod.name))],
         "measurements": [stored_measurement(each) for each in distinct(measurements)],
     }
 
@@ -115,9 +127,10 @@ or `kubectl get nodes,pods -A -o json`
         _refuse_duplicates("pod", (f"{pod.namespace}/{pod.name}" for pod in pods))
     except InventoryError as error:
         raise InventoryError(f"{error}; {_REMEDY}") from error
+    nodes, pods = with_host_pods(nodes, pods)
     return (
         tuple(sorted(nodes, key=lambda node: node.name)),
-        tuple(sorted((pod for pod in pods if pod.matters), key=lambda pod: (pod.namespace, pod.name))),
+        tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name))),
     )
 
 
@@ -195,7 +208,10 @@ def _stored_node(node: NodeFacts) -> dict[str, object]:
         "notReady": not node.ready,
         "deleting": node.deleting,
         "allocatable": dict(node.allocatable),
-        "memoryBytes": node.memory_bytes,
+        "memoryBytes": node.host.memory_bytes,
+        "cpuMilli": node.host.cpu_milli,
+        "maxPods": node.host.pods,
+        "otherPods": stored_host_use(node.others),
         "devices": stored_devices(node.devices),
         "hami": {} if node.hami is None else stored_hami(node.hami),
         "rdma": {"resource": node.rdma_resource, "devices": node.rdma_devices} if node.rdma_resource else {},
@@ -212,7 +228,8 @@ def _stored_pod(pod: PodFacts) -> dict[str, object]:
         "phase": pod.phase,
         "deleting": pod.deleting,
         "gpus": dict(pod.gpus),
-        "memoryBytes": pod.memory_bytes,
+        "memoryBytes": pod.host.memory_bytes,
+        "cpuMilli": pod.host.cpu_milli,
         "priority": pod.priority,
         "priorityClass": pod.priority_class,
         "owner": {"kind": pod.owner_kind, "name": pod.owner_name} if pod.owner_kind else {},
@@ -231,7 +248,8 @@ def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
         ready=not is_set(stored, "notReady"),
         deleting=is_set(stored, "deleting"),
         allocatable=_counts_at(stored, "allocatable"),
-        memory_bytes=integer_at(stored, "memoryBytes"),
+        host=replace(loaded_host_use(stored), pods=integer_at(stored, "maxPods")),
+        others=loaded_host_use(mapping_at(stored, "otherPods")),
         devices=loaded_devices(stored),
         hami=loaded_hami(mapping_at(stored, "hami")) if stored.get("hami") else None,
         rdma_resource=text_at(rdma, "resource") or None,
@@ -249,7 +267,7 @@ def _loaded_pod(stored: Mapping[str, object]) -> PodFacts:
         phase=text_at(stored, "phase"),
         deleting=is_set(stored, "deleting"),
         gpus=_counts_at(stored, "gpus"),
-        memory_bytes=integer_at(stored, "memoryBytes"),
+        host=replace(loaded_host_use(stored), pods=1),
         priority=integer_at(stored, "priority"),
         priority_class=text_at(stored, "priorityClass"),
         owner_kind=text_at(owner, "kind"),

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts
+from deepseek_operator.capacity.host_use import MILLI, HostUse
 from deepseek_operator.capacity.node_price import PRICE_LABEL
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.instances import CloudInstance
@@ -48,7 +49,9 @@ def with_nodes(nodes: Sequence[NodeFacts], instance: CloudInstance, count: int) 
                 name=name,
                 labels=labels,
                 allocatable={product.k8s_resource: instance.gpus},
-                memory_bytes=(instance.host_memory_gib or 0) * GIB,
+                host=HostUse(
+                    cpu_milli=(instance.vcpus or 0) * MILLI, memory_bytes=(instance.host_memory_gib or 0) * GIB
+                ),
             )
             for name in itertools.islice(free, count)
         ),

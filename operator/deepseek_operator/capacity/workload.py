@@ -7,12 +7,14 @@ from deepseek_operator.api.served_model import served_model
 from deepseek_operator.api.to_request import model_shape
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow, OwnPods, fits_now
+from deepseek_operator.capacity.host_use import MILLI, HostUse
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.supply import supply
 from deepseek_operator.planner.request import Supply
 from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.group_pods import group_cpu_cores
 from deepseek_operator.resources.names import Manifest
-from deepseek_operator.resources.pod_resources import node_memory
+from deepseek_operator.resources.pod_resources import cpu_cores, node_memory, requested_memory_bytes
 
 
 def supply_for(deployment: DeepSeekDeployment, inventory: Inventory) -> Supply:
@@ -52,8 +54,15 @@ def room_for(
         node_selector=deployment.spec.hardware.node_selector,
         tolerations=tolerations_of(deployment),
         spot=deployment.spec.hardware.spot,
-        pod_memory_bytes=node_memory(model_shape(served_model(deployment.spec, plan)), plan).needed_bytes,
+        pod_host=pod_host(deployment, plan),
     )
+
+
+def pod_host(deployment: DeepSeekDeployment, plan: Plan) -> HostUse:
+    """Return what each pod of a replica requests of its host; of a group, the leader's, which requests most."""
+    memory = node_memory(model_shape(served_model(deployment.spec, plan)), plan)
+    cores = cpu_cores(plan.parallelism) if plan.nodes_per_replica == 1 else group_cpu_cores(plan, leads=True)
+    return HostUse(cpu_milli=cores * MILLI, memory_bytes=requested_memory_bytes(memory), pods=1)
 
 
 def tolerations_of(deployment: DeepSeekDeployment) -> list[Manifest]:

@@ -168,7 +168,7 @@ def _container(template: Manifest, plan: Plan, place: Place, *, leads: bool) -> 
     engine["args"] = [*engine["args"], *group_args(plan, leads=leads)]
     engine["env"] = _environment(engine.get("env", []), place)
     resources = engine["resources"]
-    cores = str(_cpu_cores(plan.parallelism, plan.nodes_per_replica, leads=leads))
+    cores = str(group_cpu_cores(plan, leads=leads))
     engine["resources"] = {**resources, "requests": {**resources["requests"], "cpu": cores}}
     return engine
 
@@ -191,10 +191,11 @@ def _environment(variables: list[Manifest], place: Place) -> list[Manifest]:
     return [*ours, *variables]
 
 
-def _cpu_cores(split: Parallelism, nodes: int, *, leads: bool) -> int:
+def group_cpu_cores(plan: Plan, *, leads: bool) -> int:
     """Return the CPU cores of one pod of a group, by the rule of `pod_resources.cpu_cores`.
 
     Each pod has its own ranks and data-parallel engines; API servers and the coordinator run on the leader alone.
     """
+    split, nodes = plan.parallelism, plan.nodes_per_replica
     here = split.world_size // nodes + local_data(split, nodes)
     return here + split.data + (1 if split.data > 1 else 0) if leads else here

@@ -59,6 +59,11 @@ def shm_bytes(memory: NodeMemory) -> int:
     return SHM_BASE_BYTES + memory.num_ranks * SHM_PER_GPU_BYTES + shared
 
 
+def requested_memory_bytes(memory: NodeMemory) -> int:
+    """Return the host memory that a pod requests: what it needs, in whole GiB."""
+    return ceil_div(memory.needed_bytes, GIB) * GIB
+
+
 def build_resources(parallelism: Parallelism, asked: ShareRequest, memory: NodeMemory) -> Manifest:
     """Return the ``resources`` of the engine container.
 
@@ -73,7 +78,7 @@ def build_resources(parallelism: Parallelism, asked: ShareRequest, memory: NodeM
     resources: Manifest = {
         "requests": {
             "cpu": str(cpu_cores(parallelism)),
-            "memory": f"{ceil_div(memory.needed_bytes, GIB)}Gi",
+            "memory": f"{requested_memory_bytes(memory) // GIB}Gi",
             **asked.resources,
         },
     }

@@ -7,6 +7,7 @@ import pytest
 from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.errors import InventoryError
 
@@ -49,8 +50,24 @@ def test_a_heartbeat_changes_nothing(state: ClusterState):
     assert state.inventory() is before
 
 
-def test_a_pod_without_gpus_changes_nothing(state: ClusterState):
-    assert not state.set_pod(gpu_pod("web", resource="cpu", node="a"))
+def test_a_pod_without_gpus_changes_nothing_where_there_are_none(state: ClusterState):
+    assert not state.set_pod(gpu_pod("web", resource="cpu", node="elsewhere"))
+    assert not state.remove_pod("default", "web")
+
+
+def test_a_pod_without_gpus_takes_its_share_of_the_host_until_it_is_gone(state: ClusterState):
+    def others(name: str) -> HostUse:
+        return next(node.others for node in state.inventory().nodes if node.name == name)
+
+    assert state.set_pod(gpu_pod("web", gpus=3, resource="cpu", node="a"))
+    assert not state.set_pod(gpu_pod("web", gpus=3, resource="cpu", node="a"))
+    assert others("a") == HostUse(cpu_milli=3000, pods=1)
+    assert state.set_pod(gpu_pod("web", gpus=2, resource="cpu", node="b", uid="second"))
+    assert (others("a"), others("b")) == (HostUse(), HostUse(cpu_milli=2000, pods=1))
+    assert not state.remove_pod("default", "web", "first")
+    assert ("default", "web", "second") in state.pod_names()
+    assert state.remove_pod("default", "web", "second")
+    assert others("b") == HostUse()
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])

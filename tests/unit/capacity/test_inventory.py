@@ -6,6 +6,7 @@ import pytest
 
 from cluster_objects import A100_LABELS, H100_LABELS, gpu_node, gpu_pod
 from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, inventory
 from deepseek_operator.catalog.gpu_labels import GpuSharing
 from deepseek_operator.catalog.gpus import gpu
@@ -45,7 +46,7 @@ def test_a_healthy_node_tells_product_memory_pods_and_what_is_free():
         taints=facts.taints,
         labels=facts.labels,
         warnings=(),
-        host_memory_bytes=2000 * 2**30,
+        host=HostUse(cpu_milli=190_000, memory_bytes=2000 * 2**30),
     )
 
 

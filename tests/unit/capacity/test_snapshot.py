@@ -7,6 +7,7 @@ import pytest
 
 from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.capacity.facts import read_node, read_pod
+from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.snapshot import (
     load_snapshot,
     project_node,
@@ -43,6 +44,7 @@ def test_a_node_keeps_labels_taints_state_and_gpus_only():
         "deleting": True,
         "allocatable": {"nvidia.com/gpu": 8},
         "memoryBytes": 2000 * 2**30,
+        "cpuMilli": 190_000,
         "hami": {"gpus": 1, "splits": 10, "memoryMib": 81559, "problem": ""},
     }
 
@@ -74,10 +76,26 @@ def test_a_pod_keeps_whose_it_is_where_it_is_and_its_gpus():
         "phase": "Running",
         "deleting": True,
         "gpus": {"nvidia.com/gpu": 8},
+        "cpuMilli": 4000,
         "priority": 1000,
         "priorityClass": "high",
         "owner": {"kind": "ReplicaSet", "name": "r1-5d9"},
         "labels": {"deepseek-operator.io/deployment": "r1"},
+    }
+
+
+def test_of_pods_without_gpus_the_sum_on_each_gpu_node_is_kept():
+    pods = [gpu_pod(f"web-{index}", gpus=2, resource="cpu", node="h100-1") for index in range(3)]
+    waiting = gpu_pod("waiting", gpus=2, resource="cpu")
+    elsewhere = gpu_pod("elsewhere", gpus=2, resource="cpu", node="cpu-1")
+    found = snapshot_of(
+        [gpu_node("h100-1"), gpu_node("cpu-1", labels={}, allocatable={"cpu": "8"})], [*pods, waiting, elsewhere]
+    )
+    assert found["pods"] == []
+    nodes, _ = load_snapshot(json.loads(json.dumps(found)))
+    assert {node.name: node.others for node in nodes} == {
+        "cpu-1": HostUse(),
+        "h100-1": HostUse(cpu_milli=6000, pods=3),
     }
 
 
