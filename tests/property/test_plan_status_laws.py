@@ -17,6 +17,7 @@ from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction, PredictionSource
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.engine_features import (
     EngineFeatures,
     KvOffload,
@@ -24,7 +25,7 @@ from deepseek_operator.planner.engine_features import (
     Speculative,
     SpeculativeMethod,
 )
-from deepseek_operator.planner.result import Alternative, Compromise, CompromiseKind, Plan
+from deepseek_operator.planner.result import Alternative, Plan
 from spec_table import SMALL, changed
 
 counts = st.integers(0, 2**40)

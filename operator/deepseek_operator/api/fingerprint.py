@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deepseek_operator.api.feature_words import feature_words
+from deepseek_operator.api.ladder import AS_ASKED, Position
 from deepseek_operator.api.spec_engine import TritonBackend
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.memory.parallelism import Parallelism
@@ -43,7 +44,11 @@ _PLANNED_FIELDS: dict[str, Any] = {
         "weight_offload_bytes",
     },
     "sharing": True,
-    "scaling": {"min_replicas", "max_replicas", "schedules"},
+    "scaling": {
+        "min_replicas": True,
+        "max_replicas": True,
+        "schedules": {"__all__": {"name", "min_replicas", "max_replicas"}},
+    },
     "fallbacks": True,
     "on_infeasible": True,
 }
@@ -92,15 +97,16 @@ def _share(share: GpuShare) -> dict[str, object]:
     return {name: value for name, value in asdict(pods).items() if value}
 
 
-def spec_fingerprint(deployment: DeepSeekDeployment) -> str:
-    """Return what identifies the planner-relevant part of a spec: 16 hexadecimal digits.
+def spec_fingerprint(deployment: DeepSeekDeployment, position: Position = AS_ASKED) -> str:
+    """Return what identifies the planner-relevant part of a spec, at a position of its ladder: 16 hexadecimal digits.
 
     Fields at their default are left out, so writing a default down changes nothing, and neither does a field that a
     later version adds. The catalogue's facts are no part of it.
     """
     written = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_PLANNED_FIELDS)
     said = {key: value for key, value in written.items() if value != {}}
-    return _digest(said)[:FINGERPRINT_CHARACTERS]
+    ladder = {"ladder": position.words} if position.words else {}
+    return _digest(said | ladder)[:FINGERPRINT_CHARACTERS]
 
 
 def engine_variant(deployment: DeepSeekDeployment) -> str:

@@ -30,8 +30,9 @@ from deepseek_operator.api.status import (
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES
-from deepseek_operator.planner.result import Alternative, Compromise, Infeasible, NearestPlan, Plan, Rdma
+from deepseek_operator.planner.result import Alternative, Infeasible, NearestPlan, Plan, Rdma
 
 JsonObject = dict[str, Any]
 

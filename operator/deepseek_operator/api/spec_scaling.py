@@ -94,8 +94,7 @@ class ScalingSpec(ApiModel):
     )
     schedules: Annotated[tuple[ScalingSchedule, ...], Field(max_length=16)] = Field(
         default=(),
-        description="Windows with other limits; the largest minReplicas of the open ones wins. "
-        "Refused by this version.",
+        description="Windows with other limits; the largest minReplicas and maxReplicas of the open ones hold.",
         json_schema_extra=list_map("name"),
     )
 
@@ -132,7 +131,7 @@ class FallbackSpec(ApiModel):
     when: FallbackTrigger = Field(
         default=FallbackTrigger.INFEASIBLE,
         description="Infeasible: when no plan exists for the asked model. "
-        "Schedule: inside a window of scaling.schedules; refused by this version.",
+        "Schedule: inside a window of scaling.schedules.",
     )
     schedule: DnsLabel | None = Field(default=None, description="Name of that window.")
 

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from deepseek_operator.api.base import ApiModel, list_map
 from deepseek_operator.performance.prediction import PredictionSource
-from deepseek_operator.planner.result import CompromiseKind
+from deepseek_operator.planner.compromise import CompromiseKind
 
 MAX_MESSAGE_CHARACTERS = 1024
 MAX_REASONS = 8
@@ -105,7 +105,9 @@ class AlternativeStatus(StatusModel):
 class CompromiseStatus(StatusModel):
     """What a plan gives up, because what was asked has no plan."""
 
-    kind: CompromiseKind = Field(description="Fallback: a model of fallbacks. Nearest: by onInfeasible DeployNearest.")
+    kind: CompromiseKind = Field(
+        description="Fallback: a model of fallbacks. Nearest: by onInfeasible. Else for a time."
+    )
     asked_model: Name = Field(description="Model that was asked for.")
     reason: Word = Field(description="Why it has no plan.")
     change: Sentence = Field(description="What runs instead.")

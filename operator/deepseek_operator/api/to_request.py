@@ -8,6 +8,8 @@ from decimal import Decimal
 from functools import partial
 
 from deepseek_operator.api.engine_features import draft_shape, engine_features
+from deepseek_operator.api.ladder import AS_ASKED, Position, at_position, replica_limits
+from deepseek_operator.api.schedule_check import refuse_wrong_schedules
 from deepseek_operator.api.spec_engine import EngineSpec, EngineType
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
@@ -29,25 +31,36 @@ _KV_CACHE_DTYPES = {
 _AUTO = "Auto"
 
 
-def plan_request(deployment: DeepSeekDeployment) -> PlanRequest:
+def plan_request(deployment: DeepSeekDeployment, position: Position = AS_ASKED) -> PlanRequest:
     """Return what the planner is asked for a deployment; what the spec leaves open stays open.
+
+    Args:
+        deployment: the parsed object.
+        position: where on its ladder; by default what runs outside of windows and without memory pressure.
 
     Raises:
         InvalidSpecError: the spec names a model, GPU or quantization that the catalogue does not hold, or a config
             that cannot be planned, or asks for what this version does not do; the text names the field.
     """
     spec = deployment.spec
+    refuse_wrong_schedules(spec)
     _refuse_wrong_fallbacks(spec)
     _refuse_unknown_names(spec)
     _refuse_contradicting_checkpoint(spec)
     _refuse_wrong_mig_profile(spec)
     asked = _asked(spec)
-    fallbacks = tuple(replace(asked, model_name=each.model, model=models.shape(each.model)) for each in spec.fallbacks)
-    return replace(asked, fallbacks=fallbacks, deploy_nearest=spec.on_infeasible is OnInfeasible.DEPLOY_NEAREST)
+    fallbacks = tuple(
+        replace(asked, model_name=each.model, model=models.shape(each.model))
+        for each in spec.fallbacks
+        if each.when is FallbackTrigger.INFEASIBLE
+    )
+    asked = replace(asked, fallbacks=fallbacks, deploy_nearest=spec.on_infeasible is OnInfeasible.DEPLOY_NEAREST)
+    return at_position(spec, asked, position)
 
 
 def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
     shape, release = model_shape(spec.model), spec.engine.release or PlanRequest.engine_release
+    least, most = replica_limits(spec)
     return PlanRequest(
         model_name=spec.model.name,
         model=shape,
@@ -62,8 +75,8 @@ def _asked(spec: DeepSeekDeploymentSpec) -> PlanRequest:
         gpus=tuple(sorted(set(spec.hardware.gpus))),
         max_gpus_total=spec.hardware.max_gpus_total,
         max_cost_per_hour_usd=_usd(spec.hardware.max_cost_per_hour_usd),
-        min_replicas=max(1, spec.scaling.min_replicas),
-        max_replicas=spec.scaling.most_replicas,
+        min_replicas=least,
+        max_replicas=most,
         quality=spec.precision.quality,
         quantization=spec.precision.quantization,
         kv_cache_dtype=_KV_CACHE_DTYPES[spec.precision.kv_cache],
@@ -126,9 +139,9 @@ def _refuse_wrong_fallbacks(spec: DeepSeekDeploymentSpec) -> None:
         raise InvalidSpecError("spec.model.servedName", "begins with a hyphen, which fallbacks cannot; choose another")
     for index, fallback in enumerate(spec.fallbacks):
         field = f"spec.fallbacks[{index}]"
-        if fallback.when is FallbackTrigger.SCHEDULE:
-            raise InvalidSpecError(f"{field}.when", "Schedule is not supported by this version; use Infeasible")
-        if fallback.model == spec.model.name or fallback.model in [each.model for each in spec.fallbacks[:index]]:
+        before = [each.model for each in spec.fallbacks[:index] if each.when is fallback.when]
+        by_schedule = fallback.when is FallbackTrigger.SCHEDULE
+        if fallback.model == spec.model.name or (fallback.model in before and not by_schedule):
             raise InvalidSpecError(f"{field}.model", "is named before; name a smaller model")
         try:
             models.shape(fallback.model)

@@ -64,12 +64,11 @@ def manifests_of(deployment: DeepSeekDeployment, plan: Plan, features: ClusterFe
     from deepseek_operator.api.fingerprint import plan_hash
     from deepseek_operator.resources.desired import desired
     from deepseek_operator.scaling.decision import desired_replicas
+    from deepseek_operator.scaling.schedules import outside_windows
 
-    scaling = deployment.spec.scaling
     decision = desired_replicas(
-        owner=scaling.owner,
-        min_replicas=scaling.min_replicas,
-        max_replicas=scaling.most_replicas,
+        owner=deployment.spec.scaling.owner,
+        limits=outside_windows(deployment.spec.scaling),
         plan_replicas=plan.replicas,
         spec_replicas=deployment.spec.replicas,
         running=0,

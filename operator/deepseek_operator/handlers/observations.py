@@ -14,7 +14,8 @@ from deepseek_operator.handlers.engine_reports import unread_engine
 from deepseek_operator.handlers.rollouts import rollout_observations
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.waiting import STUCK_REASONS, refused_pods
-from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, Plan
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
+from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.planner.sharing import memory_not_isolated
 from deepseek_operator.scaling.decision import ReplicaReason
 
@@ -224,7 +225,7 @@ def summary(plan: Plan) -> str:
     """Return a plan in a few words, such as ``1 x (4 x h100-sxm5-80gb, TP4, Native)``."""
     nodes = f" over {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else ""
     each = f"{plan.gpus_per_replica} x {plan.gpu_name}{nodes}, {plan.parallelism}, {plan.quantization}"
-    if plan.compromise is not None and plan.compromise.kind is CompromiseKind.FALLBACK:
+    if plan.compromise is not None and plan.model_name != plan.compromise.asked_model:
         each = f"{shortened(plan.model_name)} on {each}"
     if plan.rdma is not None:
         each += f", RDMA by {plan.rdma}"
@@ -233,6 +234,8 @@ def summary(plan: Plan) -> str:
 
 def _compromise(plan: Plan, compromise: Compromise) -> str:
     """Return what runs, and first why it is not what was asked."""
+    if compromise.kind in {CompromiseKind.SCHEDULE, CompromiseKind.MEMORY_PRESSURE}:
+        return f"{compromise.change}: {summary(plan)}; {compromise.message}"
     asked = f"{shortened(compromise.asked_model)} has no plan ({compromise.reason})"
     return f"{asked}, so {compromise.change}: {summary(plan)}; {compromise.message}"
 

@@ -21,6 +21,7 @@ from deepseek_operator.handlers.loops import Left, Loops, Turn
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
+from deepseek_operator.handlers.questions import Questions
 from deepseek_operator.handlers.reconcile import Reconciler
 from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.metrics import Metrics
@@ -50,6 +51,7 @@ class Operator:
         planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
+        self._questions = Questions(self._wake)
         self._reconciler = Reconciler(
             cluster,
             self._observed,
@@ -61,6 +63,7 @@ class Operator:
             metrics,
             self.discovery,
             Groups(cluster, self._wake),
+            self._questions,
         )
         self._loops = Loops(
             self._reconcile,
@@ -85,6 +88,7 @@ class Operator:
         """End all loops."""
         if self._settling is not None:
             self._settling.cancel()
+        self._questions.close()
         await self._loops.close()
         await self._reports.close()
         await self._latencies.close()

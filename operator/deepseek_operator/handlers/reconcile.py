@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from deepseek_operator.api.fingerprint import engine_variant, plan_hash, spec_fingerprint
-from deepseek_operator.api.parse import parse
+from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.spec_scaling import ScalingOwner
-from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import KIND, DeepSeekDeployment
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.fits import FitsNow
@@ -33,6 +30,7 @@ from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.observed import Child, Observed, PodState
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
+from deepseek_operator.handlers.questions import Questions
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
@@ -40,7 +38,6 @@ from deepseek_operator.handlers.supplies import Supplies
 from deepseek_operator.handlers.switching import planned_workload, switched
 from deepseek_operator.handlers.workloads import features_beside, find_workload
 from deepseek_operator.metrics import Metrics
-from deepseek_operator.planner.request import PlanRequest
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.canary import canary_keys
 from deepseek_operator.resources.configmap_plan import FINGERPRINT_KEY, PLAN_SUFFIX, accepted_plan
@@ -52,24 +49,11 @@ from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.canary import CanaryReason
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
 from deepseek_operator.scaling.rollout import carried_replicas
+from deepseek_operator.scaling.schedules import Limits
 
 log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
-
-
-REMEMBERED_QUESTIONS = 256
-"""Parsed specs kept, some 20 kB each: as many as are worked on at about the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A parsed spec and what it asks the planner."""
-
-    deployment: DeepSeekDeployment
-    request: PlanRequest
-    fingerprint: str
-    variant: str
 
 
 class Reconciler:
@@ -86,6 +70,7 @@ class Reconciler:
         metrics: where to count.
         discovery: knows which APIs the cluster serves.
         groups: looks after pods over several nodes.
+        questions: knows what objects ask at this moment.
     """
 
     def __init__(
@@ -100,6 +85,7 @@ class Reconciler:
         metrics: Metrics,
         discovery: Discovery,
         groups: Groups,
+        questions: Questions,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
@@ -115,7 +101,7 @@ class Reconciler:
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
-        self._questions: OrderedDict[tuple[str, int], _Question] = OrderedDict()
+        self._questions = questions
         self._supplies = Supplies(nodes)
 
     def waiting_for_capacity(self) -> list[str]:
@@ -131,6 +117,7 @@ class Reconciler:
         self._preparation.forget(uid)
         self._groups.forget(uid)
         self._latencies.forget(uid)
+        self._questions.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -178,9 +165,9 @@ class Reconciler:
 
     async def _decide(self, body: JsonObject) -> Situation:
         """Parse, plan and choose replicas; nothing is written."""
-        generation = int(body["metadata"].get("generation") or 0)
+        generation, now = int(body["metadata"].get("generation") or 0), datetime.now(UTC)
         try:
-            question = self._question(body)
+            question = self._questions.ask(body, now)
         except InvalidSpecError as error:
             return Situation(generation=generation, invalid=str(error))
         deployment, known = question.deployment, self._known_plan(body)
@@ -193,35 +180,24 @@ class Reconciler:
             replan=deployment.spec.replan,
             approved_hash=deployment.spec.approved_plan,
         )
-        now, inventory = datetime.now(UTC), self._nodes.inventory()
+        inventory = self._nodes.inventory()
         acceptance, canary = self._trials.look(body, deployment, acceptance, known, inventory, now)
-        situation = Situation(generation=generation, deployment=deployment, acceptance=acceptance, canary=canary)
+        situation = Situation(
+            generation=generation, deployment=deployment, acceptance=acceptance, canary=canary, variant=question.variant
+        )
         if acceptance.accepted is None:
             return situation
         plan = acceptance.accepted.plan
         return replace(
             situation,
             unsupported=is_runnable(plan, deployment, self._features(body)),
-            decision=self._replicas(body, deployment, acceptance),
+            decision=self._replicas(body, deployment, acceptance, question.limits),
         )
 
-    def _question(self, body: JsonObject) -> _Question:
-        """Return what the spec asks; remembered, because a rollout looks at one spec several times in a row."""
-        uid, generation = body["metadata"]["uid"], body["metadata"].get("generation")
-        key = (uid, generation)
-        known = self._questions.get(key)
-        if known is None:
-            deployment = parse(body)
-            known = _Question(
-                deployment, plan_request(deployment), spec_fingerprint(deployment), engine_variant(deployment)
-            )
-            self._questions[key] = known
-            if len(self._questions) > REMEMBERED_QUESTIONS:
-                self._questions.popitem(last=False)
-        return known
-
-    def _replicas(self, body: JsonObject, deployment: DeepSeekDeployment, acceptance: Acceptance) -> ReplicaDecision:
-        accepted, scaling = acceptance.accepted, deployment.spec.scaling
+    def _replicas(
+        self, body: JsonObject, deployment: DeepSeekDeployment, acceptance: Acceptance, limits: Limits
+    ) -> ReplicaDecision:
+        accepted = acceptance.accepted
         workload = self._workload(body)
         running = workload.replicas if workload else 0
         if accepted is None or not acceptance.current:
@@ -231,9 +207,8 @@ class Reconciler:
                 message="the workload of the plan before stays as it is",
             )
         return desired_replicas(
-            owner=scaling.owner,
-            min_replicas=scaling.min_replicas,
-            max_replicas=scaling.most_replicas,
+            owner=deployment.spec.scaling.owner,
+            limits=limits,
             plan_replicas=accepted.plan.replicas,
             spec_replicas=deployment.spec.replicas,
             running=self._last_decision(body, accepted.plan, default=running),
@@ -319,7 +294,7 @@ class Reconciler:
             return situation
         if situation.canary is not None:
             return situation  # what runs is not what the spec says
-        variant = self._question(body).variant
+        variant = situation.variant
         pod = reporter(situation, variant)
         report = self._reports.report(body["metadata"]["uid"], pod) if pod else None
         if pod is None or report is None:

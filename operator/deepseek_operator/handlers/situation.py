@@ -75,6 +75,7 @@ class Situation:
         rollout: the step of a rollout that was taken or is announced; None when nothing was decided.
         failure: why the children could not be applied, one sentence; empty when they were.
         hold: what the workload waits for; None when it is as desired.
+        variant: of what may change the engine's memory beside the plan.
         deferred: whether the workload was left to the next pass, which follows at once.
     """
 
@@ -92,6 +93,7 @@ class Situation:
     rollout: RolloutStep | None = None
     failure: str = ""
     hold: Hold | None = None
+    variant: str = ""
     deferred: bool = False
 
     @property

@@ -169,6 +169,7 @@ def _without_goals(request: PlanRequest) -> PlanRequest:
         parallelism=PinnedParallelism(),
         fallbacks=(),
         deploy_nearest=False,
+        compromise=None,
         second_source=None,
     )
 

@@ -9,13 +9,14 @@ from deepseek_operator.performance.second_source import SecondSource
 from deepseek_operator.planner.alternatives import alternatives, cheaper_below, with_a_checkpoint
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers, cheapest
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.explain import MOST_REASONS, reasons
 from deepseek_operator.planner.feasibility import Choice, with_batch_limit
 from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
 from deepseek_operator.planner.offload_answer import host_memory_sentences
 from deepseek_operator.planner.rdma import rdma_of
 from deepseek_operator.planner.request import PlanRequest, Supply
-from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason, Plan
+from deepseek_operator.planner.result import Infeasible, InfeasibleReason, Plan
 
 
 def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
@@ -41,7 +42,7 @@ def plan(request: PlanRequest, supply: Supply) -> Plan | Infeasible:
     """
     answer = _asked(request, supply.measured_for(request.model_name))
     if isinstance(answer, Plan):
-        return answer
+        return answer if request.compromise is None else _on_the_ladder(answer, request.compromise)
     instead = _fallback(request, supply, answer) or _nearest_plan(request, supply, answer)
     return instead or _with_nearest(request, supply.measured_for(request.model_name), answer)
 
@@ -85,7 +86,8 @@ def _fallback(request: PlanRequest, supply: Supply, refused: Infeasible) -> Plan
     for other in request.fallbacks:
         answer = _asked(other, supply.measured_for(other.model_name))
         if isinstance(answer, Plan):
-            change = f"{shortened(other.model_name)} of fallbacks runs in its place"
+            listed = " of fallbacks" if request.compromise is None else ""
+            change = f"{shortened(other.model_name)}{listed} runs in its place"
             return _compromised(answer, CompromiseKind.FALLBACK, request, refused, change)
     return None
 
@@ -101,6 +103,12 @@ def _nearest_plan(request: PlanRequest, supply: Supply, refused: Infeasible) -> 
         return None
     change = f"the nearest plan runs (onInfeasible), as if asked to {found.nearest.change}"
     return _compromised(answer, CompromiseKind.NEAREST, request, refused, change)
+
+
+def _on_the_ladder(plan: Plan, compromise: Compromise) -> Plan:
+    """Return a plan that is asked for in place of another, and says so first."""
+    said = f"{compromise.change}; {compromise.message}."
+    return replace(plan, compromise=compromise, reasons=(said, *plan.reasons)[:MOST_REASONS])
 
 
 def _compromised(plan: Plan, kind: CompromiseKind, request: PlanRequest, refused: Infeasible, change: str) -> Plan:

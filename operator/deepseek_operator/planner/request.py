@@ -11,6 +11,7 @@ from deepseek_operator.catalog.hashed_once import hashed_once
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.performance.second_source import SecondSource
+from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, Sharing
 from deepseek_operator.planner.measurement import Measurement
@@ -82,6 +83,7 @@ class PlanRequest:
         draft_model: shape of the draft model that the features name.
         fallbacks: questions about smaller models, one of which is answered when this one has no plan; tried in order.
         deploy_nearest: whether a plan that gives up service is taken when nothing else is feasible.
+        compromise: what a plan of this question gives up, because it was asked in place of another; None for none.
         second_source: measured kernel times that take part in predictions; no part of the question itself.
     """
 
@@ -109,6 +111,7 @@ class PlanRequest:
     draft_model: ModelShape | None = None
     fallbacks: tuple[PlanRequest, ...] = ()
     deploy_nearest: bool = False
+    compromise: Compromise | None = None
     second_source: SecondSource | None = field(default=None, compare=False, repr=False)
 
 

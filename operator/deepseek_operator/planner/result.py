@@ -10,6 +10,7 @@ from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.performance.prediction import Prediction
+from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures, with_features
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.price import cost_per_million_tokens_usd
@@ -58,32 +59,6 @@ class NearestPlan:
     change: str
     plan: str
     cost_per_hour_usd: Decimal | None
-
-
-class CompromiseKind(StrEnum):
-    """What runs in place of what was asked."""
-
-    FALLBACK = "Fallback"
-    NEAREST = "Nearest"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compromise:
-    """What a plan gives up, because what was asked has no plan and its owner allowed this instead.
-
-    Args:
-        kind: a smaller model of ``fallbacks``, or the nearest plan.
-        asked_model: model that was asked for.
-        reason: why it has no plan, as `InfeasibleReason` names it (a text, so that a plan of a newer version is read).
-        change: what the plan does instead, in words of the spec's fields.
-        message: the refusal of what was asked, as a sentence.
-    """
-
-    kind: CompromiseKind
-    asked_model: str
-    reason: str
-    change: str
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)

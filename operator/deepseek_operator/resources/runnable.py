@@ -70,7 +70,6 @@ def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
 def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
     spec = deployment.spec
     asked = [
-        ("spec.scaling.schedules", bool(spec.scaling.schedules)),
         ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),
         ("spec.memoryPressure", spec.memory_pressure != MemoryPressureSpec()),
     ]

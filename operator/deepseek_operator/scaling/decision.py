@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deepseek_operator.api.spec_scaling import ScalingOwner
+from deepseek_operator.scaling.schedules import Limits
 
 
 class ReplicaReason(StrEnum):
@@ -36,8 +37,7 @@ class ReplicaDecision:
 def desired_replicas(
     *,
     owner: ScalingOwner,
-    min_replicas: int,
-    max_replicas: int,
+    limits: Limits,
     plan_replicas: int | None,
     spec_replicas: int | None,
     running: int,
@@ -46,29 +46,28 @@ def desired_replicas(
 
     Args:
         owner: who decides; with ``External`` only ``spec_replicas`` counts.
-        min_replicas: fewest that the operator may choose, 0 or more.
-        max_replicas: most that the operator may choose, where limits of money and GPUs were checked, 1 or more;
-            it wins over ``min_replicas``.
+        limits: within which the operator may choose; the upper one, where limits of money and GPUs were checked,
+            wins over the lower one.
         plan_replicas: that serve the asked demand; None when there is no plan.
         spec_replicas: ``spec.replicas``; None while nobody has set it, which keeps what runs and makes at least 1.
         running: replicas that the child asks for now, 0 or more; 0 when there is no child.
 
-    >>> desired_replicas(owner=ScalingOwner.OPERATOR, min_replicas=1, max_replicas=4,
+    >>> desired_replicas(owner=ScalingOwner.OPERATOR, limits=Limits(least=1, most=4),
     ...                  plan_replicas=2, spec_replicas=None, running=0).replicas
     2
     """
     if owner is ScalingOwner.EXTERNAL:
         return _external(max(1, running) if spec_replicas is None else spec_replicas)
     if plan_replicas is None:
-        return _without_plan(max_replicas, running)
-    if running > max_replicas:
+        return _without_plan(limits.most, running)
+    if running > limits.most:
         return ReplicaDecision(
-            replicas=max_replicas,
+            replicas=limits.most,
             reason=ReplicaReason.ABOVE_MAXIMUM,
-            message=f"{_replicas(running)} run and scaling.maxReplicas allows {max_replicas}",
+            message=f"{_replicas(running)} run and {limits.named('maxReplicas')} allows {limits.most}",
         )
-    wanted = _within_limits(plan_replicas, min_replicas, max_replicas)
-    if wanted.replicas is not None and running > wanted.replicas:
+    wanted = _within_limits(plan_replicas, limits)
+    if wanted.replicas is not None and running > max(wanted.replicas, limits.raised):
         return ReplicaDecision(
             replicas=running,
             reason=ReplicaReason.HOLDING,
@@ -96,19 +95,19 @@ def _without_plan(max_replicas: int, running: int) -> ReplicaDecision:
     )
 
 
-def _within_limits(plan_replicas: int, min_replicas: int, max_replicas: int) -> ReplicaDecision:
-    if plan_replicas > max_replicas:
+def _within_limits(plan_replicas: int, limits: Limits) -> ReplicaDecision:
+    needs = f"the plan needs {_replicas(plan_replicas)}"
+    if plan_replicas > limits.most:
         return ReplicaDecision(
-            replicas=max_replicas,
+            replicas=limits.most,
             reason=ReplicaReason.ABOVE_MAXIMUM,
-            message=f"the plan needs {_replicas(plan_replicas)} and scaling.maxReplicas allows {max_replicas}",
+            message=f"{needs} and {limits.named('maxReplicas')} allows {limits.most}",
         )
-    if plan_replicas < min_replicas:
-        replicas = min(min_replicas, max_replicas)
+    if plan_replicas < limits.least:
         return ReplicaDecision(
-            replicas=replicas,
+            replicas=min(limits.least, limits.most),
             reason=ReplicaReason.BELOW_MINIMUM,
-            message=f"the plan needs {_replicas(plan_replicas)} and scaling.minReplicas asks for {min_replicas}",
+            message=f"{needs} and {limits.named('minReplicas')} asks for {limits.least}",
         )
     return ReplicaDecision(
         replicas=plan_replicas,

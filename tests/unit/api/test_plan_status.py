@@ -13,17 +13,10 @@ from deepseek_operator.api.parse import parse
 from deepseek_operator.api.plan_status import infeasible_status, plan_from_status, plan_status, summary_status
 from deepseek_operator.api.status import InfeasibleStatus, PlanStatus, StatusModel, SummaryStatus
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.engine_features import EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
-from deepseek_operator.planner.result import (
-    Compromise,
-    CompromiseKind,
-    Infeasible,
-    InfeasibleReason,
-    NearestAxis,
-    NearestPlan,
-    Rdma,
-)
+from deepseek_operator.planner.result import Infeasible, InfeasibleReason, NearestAxis, NearestPlan, Rdma
 from deepseek_operator.units import GIB
 from model_factories import make_plan
 from spec_table import REMOVE, Changes, changed

@@ -19,6 +19,9 @@ from spec_table import Changes, changed
 SAMPLES = sorted((Path(__file__).parents[3] / "manifests" / "samples").glob("*.yaml"))
 MODEL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
 SMALLER = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"
+OTHER = "deepseek-ai/DeepSeek-V2-Lite"
+NIGHT = {"name": "night", "start": "0 22 * * *", "durationSeconds": 3600, "minReplicas": 1, "maxReplicas": 1}
+NIGHTLY = {"model": SMALLER, "when": "Schedule", "schedule": "night"}
 WORKLOAD = Workload(input_tokens=512, output_tokens=128, max_context_tokens=4096, concurrency=8)
 
 
@@ -130,22 +133,46 @@ def test_an_unknown_name_is_told_with_its_field(changes: Changes, field: str, pa
     ("changes", "sentence"),
     [
         pytest.param(
+            {"scaling": {"schedules": [NIGHT | {"start": "0 25 * * *"}]}},
+            "spec.scaling.schedules[0].start: '0 25 * * *' is no cron expression (Bad hour); write minute, hour, "
+            "day of month, month, day of week, such as '0 8 * * MON-FRI'",
+            id="a window at an hour that does not exist",
+        ),
+        pytest.param(
+            {"scaling": {"schedules": [NIGHT | {"timeZone": "europe/berlin"}]}},
+            "spec.scaling.schedules[0].timeZone: 'europe/berlin' is no time zone; did you mean Europe/Berlin?",
+            id="a time zone in the wrong case",
+        ),
+        pytest.param(
+            {"scaling": {"schedules": [NIGHT | {"timeZone": "Europe"}]}},
+            "spec.scaling.schedules[0].timeZone: 'Europe' is no time zone; write one such as Europe/Berlin or UTC",
+            id="half a time zone",
+        ),
+        pytest.param(
             {
-                "fallbacks": [{"model": SMALLER, "when": "Schedule", "schedule": "night"}],
-                "scaling": {
-                    "schedules": [
-                        {
-                            "name": "night",
-                            "start": "0 22 * * *",
-                            "durationSeconds": 3600,
-                            "minReplicas": 1,
-                            "maxReplicas": 1,
-                        }
-                    ]
-                },
+                "fallbacks": [{"model": each, "when": "Schedule", "schedule": "night"} for each in (SMALLER, OTHER)],
+                "scaling": {"schedules": [NIGHT]},
             },
-            "spec.fallbacks[0].when: Schedule is not supported by this version; use Infeasible",
-            id="a fallback by schedule",
+            "spec.fallbacks[1].schedule: the window has a model already; name one for each",
+            id="two models for one window",
+        ),
+        pytest.param(
+            {
+                "fallbacks": [{"model": SMALLER}, NIGHTLY | {"revision": "v2"}],
+                "scaling": {"schedules": [NIGHT]},
+            },
+            f"spec.fallbacks[1].revision: {SMALLER} is named before in another one; give one",
+            id="one model in two revisions",
+        ),
+        pytest.param(
+            {"fallbacks": [NIGHTLY], "scaling": {"schedules": [NIGHT]}, "rollout": {"canary": {}}},
+            "spec.rollout.canary: a window that changes the model is no change to try; leave out one of the two",
+            id="a trial of what the clock changes",
+        ),
+        pytest.param(
+            {"fallbacks": [NIGHTLY], "scaling": {"schedules": [NIGHT]}, "apply": "Manual"},
+            "spec.apply: Manual names one plan, and windows with a model of their own need two; use Auto",
+            id="an approval for two plans",
         ),
         pytest.param(
             {"fallbacks": [{"model": MODEL}]},
@@ -232,6 +259,7 @@ def test_there_are_samples() -> None:
         "deepseek-r1",
         "deepseek-v2-lite",
         "external-scaling",
+        "ladder",
         "r1-distill-qwen-7b",
     }
 

@@ -11,7 +11,8 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.plan_status import plan_status
 from deepseek_operator.api.v1alpha1 import Apply, Replan
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, accept, genuine_plan, is_known
-from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
+from deepseek_operator.planner.result import Infeasible, InfeasibleReason
 from plan_values import plan_with
 
 OLD = plan_with(gpus=4)

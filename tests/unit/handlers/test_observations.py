@@ -14,8 +14,9 @@ from deepseek_operator.handlers.feedback import Feedback, with_report
 from deepseek_operator.handlers.observations import observations
 from deepseek_operator.handlers.observed import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
+from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
-from deepseek_operator.planner.result import Compromise, CompromiseKind, Infeasible, InfeasibleReason
+from deepseek_operator.planner.result import Infeasible, InfeasibleReason
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason
 from model_factories import make_deployment
 from plan_values import plan_with

@@ -27,21 +27,12 @@ from model_factories import make_deployment, make_plan
         pytest.param(
             {},
             {
-                "scaling": {
-                    "schedules": [
-                        {
-                            "name": "day",
-                            "start": "0 8 * * *",
-                            "durationSeconds": 60,
-                            "minReplicas": 1,
-                            "maxReplicas": 2,
-                        }
-                    ]
-                },
+                "scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60},
                 "memoryPressure": {"kvCachePercent": 80},
             },
-            "spec.scaling.schedules and spec.memoryPressure are not supported by this version; leave them out",
-            id="what needs metrics or a clock",
+            "spec.scaling.scaleToZeroAfterSeconds and spec.memoryPressure are not supported by this version; "
+            "leave them out",
+            id="what needs metrics",
         ),
         pytest.param({}, {"memoryPressure": {"kvCachePercent": 90}}, "", id="a default written down"),
         pytest.param(

@@ -4,6 +4,7 @@ import pytest
 
 from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
+from deepseek_operator.scaling.schedules import Limits
 
 OPERATOR, EXTERNAL = ScalingOwner.OPERATOR, ScalingOwner.EXTERNAL
 
@@ -106,8 +107,7 @@ def test_desired_replicas(
 ):
     decision = desired_replicas(
         owner=owner,
-        min_replicas=limits[0],
-        max_replicas=limits[1],
+        limits=Limits(least=limits[0], most=limits[1]),
         plan_replicas=plan,
         spec_replicas=spec,
         running=running,
@@ -117,7 +117,38 @@ def test_desired_replicas(
 
 def test_the_decision_is_a_fixed_point_once_it_runs():
     for running in range(8):
-        limits = {"owner": OPERATOR, "min_replicas": 1, "max_replicas": 4, "spec_replicas": None}
-        first = desired_replicas(**limits, plan_replicas=2, running=running).replicas
+        given = {"owner": OPERATOR, "limits": Limits(least=1, most=4), "spec_replicas": None}
+        first = desired_replicas(**given, plan_replicas=2, running=running).replicas
         assert first is not None
-        assert desired_replicas(**limits, plan_replicas=2, running=first).replicas == first
+        assert desired_replicas(**given, plan_replicas=2, running=first).replicas == first
+
+
+@pytest.mark.parametrize(
+    ("limits", "running", "replicas", "reason", "message"),
+    [
+        pytest.param(
+            Limits(least=3, most=5, windows=("day",), raised=3), 1, 3, ReplicaReason.BELOW_MINIMUM,
+            "the plan needs 2 replicas and minReplicas of the window day asks for 3",
+            id="a window that opens raises them",
+        ),
+        pytest.param(
+            Limits(least=1, most=5, raised=3), 3, 2, ReplicaReason.PLANNED,
+            "the plan needs 2 replicas for the asked demand",
+            id="what was there for a window goes when it closes",
+        ),
+        pytest.param(
+            Limits(least=1, most=5, raised=3), 4, 4, ReplicaReason.HOLDING,
+            "4 replicas run where the plan needs 2; without metrics none is stopped, "
+            "and a lower scaling.maxReplicas stops them",
+            id="what no window asked for stays",
+        ),
+        pytest.param(
+            Limits(least=0, most=1, windows=("night",), raised=3), 3, 1, ReplicaReason.ABOVE_MAXIMUM,
+            "3 replicas run and maxReplicas of the window night allows 1",
+            id="a window that opens lowers them",
+        ),
+    ],
+)  # fmt: skip
+def test_windows_move_replicas(limits: Limits, running: int, replicas: int, reason: ReplicaReason, message: str):
+    decision = desired_replicas(owner=OPERATOR, limits=limits, plan_replicas=2, spec_replicas=None, running=running)
+    assert decision == ReplicaDecision(replicas=replicas, reason=reason, message=message)
