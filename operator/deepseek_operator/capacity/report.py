@@ -10,12 +10,12 @@ from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fleet import FleetAnswer, Member, Verdict, place_fleet
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
+from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for
 from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.result import Infeasible
-
-_CENT = Decimal("0.01")
+from deepseek_operator.units import format_usd
 
 
 def capacity_report(
@@ -35,13 +35,15 @@ def capacity_report(
     members, without_plan = _planned(deployments, inventory, at_max=at_max)
     answer = place_fleet(members, inventory)
     short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
+    stranded = _stranded(inventory, answer)
     return {
         "gpus": _products(inventory),
         "placed": [_placed(verdict) for verdict in answer.verdicts],
         "unplaced": [*(_refused(*each) for each in without_plan), *(_unplaced(verdict) for verdict in short)],
-        "stranded": _stranded(inventory, answer),
+        "stranded": stranded,
         "suggestions": _suggested(without_plan, short) if suggest else [],
         "gapPercent": round(answer.gap_percent, 2),
+        "nodes": node_rows(inventory, answer, stranded),
     }
 
 
@@ -81,19 +83,14 @@ def _products(inventory: Inventory) -> list[dict[str, Any]]:
 
 def _cost(nodes: Sequence[NodeInventory]) -> str | None:
     """Return what the nodes' GPUs cost per hour; None when one of them has no price."""
-    total = Decimal(0)
-    for node in nodes:
-        price = node.price_per_hour_usd
-        if price is None and node.gpu is not None:
-            price = node.gpu.price_per_hour_usd
-        if price is None:
-            return None
-        total += price * node.physical_gpus
-    return str(total.quantize(_CENT))
+    costs = [node_cost_per_hour_usd(node) for node in nodes]
+    known = [cost for cost in costs if cost is not None]
+    return format_usd(sum(known, Decimal(0))) if len(known) == len(costs) else None
 
 
 def _placed(verdict: Verdict) -> dict[str, Any]:
     member, found = verdict.member, verdict.member.plan
+    cost = found.cost_per_hour_usd
     return {
         "name": member.deployment.metadata.name,
         "namespace": member.deployment.metadata.namespace,
@@ -106,6 +103,8 @@ def _placed(verdict: Verdict) -> dict[str, Any]:
         "fitsIfPacked": verdict.if_packed,
         "moreFit": verdict.more,
         "nodes": list(verdict.nodes),
+        "memoryPercent": memory_percent(found.memory),
+        "costPerHourUsd": None if cost is None else format_usd(cost * member.replicas / found.replicas),
     }
 
 
@@ -174,7 +173,7 @@ def _purchase(name: str, pool: NodePool) -> dict[str, Any]:
         "replicas": pool.replicas,
         "gpu": pool.plan.gpu,
         "gpusPerReplica": pool.plan.gpus_per_replica,
-        "costPerHourUsd": str(pool.cost_per_hour_usd.quantize(_CENT)),
-        "costPerMonthUsd": str(pool.cost_per_month_usd.quantize(_CENT)),
+        "costPerHourUsd": format_usd(pool.cost_per_hour_usd),
+        "costPerMonthUsd": format_usd(pool.cost_per_month_usd),
         "priceAsOf": pool.instance.price_as_of,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_deployments, read_facts, read_features
-from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
+from deepseek_operator.cli.output import EXIT_NO, OutputFormat, PageFormat, console, write
 from deepseek_operator.errors import InvalidSpecError, shortened
 
 if TYPE_CHECKING:
@@ -39,26 +40,45 @@ def capacity(
     remove_nodes: RemoveNodes = None,
     at_max: AtMax = False,
     suggest: Suggest = False,
-    output: Output = OutputFormat.TABLE,
+    output: Annotated[
+        PageFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: one page with pictures.")
+    ] = PageFormat.TABLE,
 ) -> None:
     """Say what runs and what fits on a cluster; exit code 2 when something that was asked for does not fit now."""
     from deepseek_operator.capacity.inventory import inventory
     from deepseek_operator.capacity.report import capacity_report
 
     deployments = read_deployments(filename) if filename else []
-    nodes, pods, measurements = read_facts(cluster, kubeconfig)
-    nodes, pods = _changed(nodes, pods, add_nodes or [], remove_nodes or [])
-    known = inventory(nodes, pods, measurements, read_features(cluster, kubeconfig))
     _refuse_twice(deployments)
-    found = capacity_report(deployments, known, at_max=at_max, suggest=suggest)
-    if output is OutputFormat.TABLE:
+    nodes, pods, measurements = read_facts(cluster, kubeconfig)
+    features = read_features(cluster, kubeconfig)
+    changed = _changed(nodes, pods, add_nodes or [], remove_nodes or [])
+
+    def report(nodes: Sequence[NodeFacts], pods: Sequence[PodFacts]) -> dict[str, Any]:
+        known = inventory(nodes, pods, measurements, features)
+        return capacity_report(deployments, known, at_max=at_max, suggest=suggest)
+
+    found = report(*changed)
+    if output is PageFormat.HTML:
+        before = report(nodes, pods) if add_nodes or remove_nodes else None
+        _write_page(found, before, [*(add_nodes or []), *(f"without {each}" for each in remove_nodes or [])])
+    elif output is PageFormat.TABLE:
         from deepseek_operator.cli.capacity_text import print_capacity
 
         print_capacity(console(), found)
     else:
-        write(found, output)
+        write(found, OutputFormat(output.value))
     if found["unplaced"]:
         raise typer.Exit(EXIT_NO)
+
+
+def _write_page(found: dict[str, Any], before: dict[str, Any] | None, changes: Sequence[str]) -> None:
+    from datetime import UTC, datetime
+
+    from deepseek_operator.capacity.page import capacity_page
+
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    sys.stdout.write(capacity_page(found, before=before, question=", ".join(changes), as_of=now))
 
 
 def _changed(

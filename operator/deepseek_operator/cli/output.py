@@ -27,6 +27,15 @@ class OutputFormat(StrEnum):
     YAML = "yaml"
 
 
+class PageFormat(StrEnum):
+    """Forms of an answer that people also look at as a picture."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    HTML = "html"
+
+
 Output = Annotated[
     OutputFormat, typer.Option("--output", "-o", help="Form of the answer: a table for people, or JSON or YAML.")
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepseek_operator.cli.files import ClusterFile, DeploymentFile, Kubeconfig, read_deployments, read_inventory
-from deepseek_operator.cli.output import EXIT_NO, OutputFormat, write
+from deepseek_operator.cli.output import EXIT_NO, OutputFormat, PageFormat, write
 from deepseek_operator.cli.plan import answer
 from deepseek_operator.errors import InvalidSpecError, SimulationError
 
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
     from deepseek_operator.planner.result import Plan
     from deepseek_operator.scaling.rival_policies import ScalingPolicy
     from deepseek_operator.scaling.simulator import Faults, Scenario, SimulationResult
-
-
-class SimulationFormat(StrEnum):
-    """Forms of the answer."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-    HTML = "html"
 
 
 def simulate(
@@ -60,8 +50,8 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of all draws: routing, faults, start-up times.")] = 1,
     output: Annotated[
-        SimulationFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: a page with a picture.")
-    ] = SimulationFormat.TABLE,
+        PageFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: a page with a picture.")
+    ] = PageFormat.TABLE,
 ) -> None:
     """Replay a trace on the planned replicas of one DeepSeekDeployment; exit code 2 when it has no plan."""
     from deepseek_operator.cli.trace import read_trace
@@ -83,11 +73,11 @@ def simulate(
         deployment, found, inventory, requests, faults, policy, start_seconds, max_replicas, seed
     )
     result = replay(scenario, chosen, _progress())
-    if output is SimulationFormat.HTML:
+    if output is PageFormat.HTML:
         from deepseek_operator.cli.simulate_page import page
 
         sys.stdout.write(page(deployment.metadata.name, policy, result))
-    elif output is SimulationFormat.TABLE:
+    elif output is PageFormat.TABLE:
         typer.echo("\n".join(_table(deployment.metadata.name, policy, result, scenario.most_replicas)))
     else:
         write(answer_of(result), OutputFormat(output.value))

@@ -12,7 +12,7 @@ import yaml
 
 from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.cli.capacity import capacity
-from deepseek_operator.cli.output import OutputFormat
+from deepseek_operator.cli.output import PageFormat
 from deepseek_operator.errors import CatalogError, InvalidSpecError, InventoryError
 from spec_table import Changes, changed
 
@@ -38,8 +38,10 @@ def answered(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - whate
 
 
 def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capacity(cluster=nodes, output=OutputFormat.JSON)
-    assert answered(capsys) == {
+    capacity(cluster=nodes, output=PageFormat.JSON)
+    found = answered(capsys)
+    assert [(row["node"], row["gpus"], row["free"]) for row in found.pop("nodes")] == [("a", 8, 2), ("b", 8, 8)]
+    assert found == {
         "gpus": [
             {
                 "gpu": "h100-sxm5-80gb",
@@ -60,7 +62,7 @@ def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_deployment_that_fits(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capacity(written(tmp_path, {"parallelism.tensor": 4}), cluster=nodes, output=OutputFormat.JSON)
+    capacity(written(tmp_path, {"parallelism.tensor": 4}), cluster=nodes, output=PageFormat.JSON)
     found = answered(capsys)
     (placed,) = found["placed"]
     assert (placed["fitsNow"], placed["fitsIfPacked"], placed["running"], placed["nodes"]) == (1, 1, 0, ["b"])
@@ -76,7 +78,7 @@ def test_a_deployment_that_fits(tmp_path: Path, nodes: Path, capsys: pytest.Capt
 
 def test_what_does_not_fit_now_is_exit_code_2(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
-        capacity(written(tmp_path, R1), cluster=nodes, output=OutputFormat.JSON)
+        capacity(written(tmp_path, R1), cluster=nodes, output=PageFormat.JSON)
     assert ended.value.exit_code == 2
     (unplaced,) = answered(capsys)["unplaced"]
     assert unplaced["replicas"] == 1
@@ -85,7 +87,7 @@ def test_what_does_not_fit_now_is_exit_code_2(tmp_path: Path, nodes: Path, capsy
 
 def test_more_nodes_make_it_fit(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = written(tmp_path, R1)
-    capacity(spec, cluster=nodes, add_nodes=["p5.48xlarge=1"], output=OutputFormat.JSON)
+    capacity(spec, cluster=nodes, add_nodes=["p5.48xlarge=1"], output=PageFormat.JSON)
     (placed,) = answered(capsys)["placed"]
     assert (placed["fitsNow"], placed["nodes"]) == (1, ["b", "p5.48xlarge-added-0"])
 
@@ -98,7 +100,7 @@ def test_nodes_that_are_added_twice_have_names_of_their_own(
         cluster=nodes,
         add_nodes=["p5.48xlarge=1", "p5.48xlarge=1"],
         remove_nodes=["b"],
-        output=OutputFormat.JSON,
+        output=PageFormat.JSON,
     )
     (placed,) = answered(capsys)["placed"]
     assert placed["nodes"] == ["p5.48xlarge-added-0", "p5.48xlarge-added-1"]
@@ -109,7 +111,7 @@ def test_deployments_that_are_alike_buy_alike(tmp_path: Path, nodes: Path, capsy
     file = tmp_path / "two.yaml"
     file.write_text(yaml.safe_dump_all([first, first | {"metadata": {"name": "alike", "namespace": "default"}}]))
     with pytest.raises(typer.Exit):
-        capacity(str(file), cluster=nodes, remove_nodes=["a"], suggest=True, output=OutputFormat.JSON)
+        capacity(str(file), cluster=nodes, remove_nodes=["a"], suggest=True, output=PageFormat.JSON)
     bought = answered(capsys)["suggestions"]
     small, alike = ([row | {"name": ""} for row in bought if row["name"] == name] for name in ("small", "alike"))
     assert len(small) == 3
@@ -120,7 +122,7 @@ def test_what_has_no_plan_here_is_said_with_what_would_hold_it(
     tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit):
-        capacity(written(tmp_path, R1), cluster=nodes, remove_nodes=["a"], suggest=True, output=OutputFormat.JSON)
+        capacity(written(tmp_path, R1), cluster=nodes, remove_nodes=["a"], suggest=True, output=PageFormat.JSON)
     found = answered(capsys)
     assert found["unplaced"][0]["reason"].startswith("MemoryInsufficient: ")
     bought = found["suggestions"]
@@ -146,7 +148,7 @@ def test_questions_that_cannot_be_asked(
     nodes: Path, changes: dict[str, list[str]], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words.replace("*", r"\*")):
-        capacity(cluster=nodes, output=OutputFormat.JSON, **changes)  # type: ignore[arg-type]  # lists of texts
+        capacity(cluster=nodes, output=PageFormat.JSON, **changes)  # type: ignore[arg-type]  # lists of texts
 
 
 def test_one_name_twice_is_refused(tmp_path: Path, nodes: Path) -> None:

@@ -13,8 +13,8 @@ import yaml
 
 from cluster_objects import gpu_node
 from deepseek_operator.cli import trace
-from deepseek_operator.cli.output import EXIT_NO
-from deepseek_operator.cli.simulate import SimulationFormat, simulate
+from deepseek_operator.cli.output import EXIT_NO, PageFormat
+from deepseek_operator.cli.simulate import simulate
 from deepseek_operator.cli.trace import read_trace
 from deepseek_operator.errors import InvalidSpecError, SimulationError
 from spec_table import Changes, changed
@@ -59,7 +59,7 @@ def test_every_policy_answers_in_json(
         cluster=nodes,
         policy=policy,
         scrape_gap_seconds=60,
-        output=SimulationFormat.JSON,
+        output=PageFormat.JSON,
     )
     answer = printed(capsys)
     assert list(answer) == [
@@ -90,7 +90,7 @@ def test_other_columns_and_orders_are_taken(tmp_path: Path):
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    simulate(written(tmp_path, SCALES), trace_file(tmp_path), cluster=nodes, output=SimulationFormat.HTML)
+    simulate(written(tmp_path, SCALES), trace_file(tmp_path), cluster=nodes, output=PageFormat.HTML)
     page = capsys.readouterr().out
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") == 2
