@@ -17,7 +17,10 @@ from typing import Any, Self
 
 import aiohttp
 
+from debian_programs import Program
+
 START_SECONDS = 60
+ANSWER_SECONDS = 120
 
 ARGUMENTS = (
     "--headless=new",
@@ -36,14 +39,14 @@ class Chromium:
     """A browser with one page, as a context manager.
 
     Args:
-        program: path of the executable.
+        program: the browser.
         profile: empty folder for the browser's files.
         page: file to open.
     """
 
-    def __init__(self, program: Path, profile: Path, page: Path) -> None:
-        self._command = [str(program), *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"]
-        self._page = page.as_uri()
+    def __init__(self, program: Program, profile: Path, page: Path) -> None:
+        self._command = [str(program.path), *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"]
+        self._environment, self._page = program.environment, page.as_uri()
         self._port_file = profile / "DevToolsActivePort"
         self._log = profile / "chromium.log"
 
@@ -54,7 +57,7 @@ class Chromium:
                 self._command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": "disabled:"},
+                env={**os.environ, **self._environment, "DBUS_SESSION_BUS_ADDRESS": "disabled:"},
             )
         return self
 
@@ -64,21 +67,18 @@ class Chromium:
 
     def evaluate(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page answers
         """Open the page and return the value of a JavaScript expression in it."""
-        return asyncio.run(self._evaluate(expression))
+        return asyncio.run(asyncio.wait_for(self._evaluate(expression), ANSWER_SECONDS))
 
     async def _evaluate(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page answers
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_SECONDS)) as session,
             session.ws_connect(await self._target(session), max_msg_size=0) as page,
         ):
-            await page.send_json({"id": 1, "method": "Page.enable"})
+            await _called(page, 1, "Page.enable")
             await page.send_json({"id": 2, "method": "Page.navigate", "params": {"url": self._page}})
             while (await page.receive_json()).get("method") != "Page.loadEventFired":
                 pass
-            asked = {"expression": f"({expression})", "returnByValue": True}
-            await page.send_json({"id": 3, "method": "Runtime.evaluate", "params": asked})
-            while (answer := await page.receive_json()).get("id") != 3:
-                pass
+            answer = await _called(page, 3, "Runtime.evaluate", expression=f"({expression})", returnByValue=True)
         result = answer["result"]
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
@@ -97,3 +97,11 @@ class Chromium:
                     return str(pages[0])
             await asyncio.sleep(0.05)
         raise AssertionError("chromium opened no tab")
+
+
+async def _called(page: aiohttp.ClientWebSocketResponse, number: int, method: str, **parameters: object) -> Any:  # noqa: ANN401 - whatever the browser answers
+    """Return the browser's answer to a call; events before it are passed over."""
+    await page.send_json({"id": number, "method": method, "params": parameters})
+    while (answer := await page.receive_json()).get("id") != number:
+        pass
+    return answer

@@ -14,6 +14,7 @@ import yaml
 
 from browser.chromium import Chromium
 from cluster_objects import gpu_node, gpu_pod
+from debian_programs import Program
 from deepseek_operator.cli.capacity import capacity
 from deepseek_operator.cli.output import PageFormat
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT
@@ -24,6 +25,8 @@ FLEET = [
     changed({"model.name": "deepseek-ai/DeepSeek-R1", "workload.maxContextTokens": 4096})
     | {"metadata": {"name": "r1", "namespace": "default"}},
 ]
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(600)]
 
 SHOWN = """{
   tiles: Object.fromEntries([...document.querySelectorAll('[data-tile]')].map(
@@ -63,7 +66,7 @@ def written(folder: Path, form: PageFormat, capsys: pytest.CaptureFixture[str], 
 
 
 @pytest.fixture
-def shown(questions: Path, chromium: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def shown(questions: Path, chromium: Program, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     page = questions / "page.html"
     page.write_text(written(questions, PageFormat.HTML, capsys))
     with Chromium(chromium, questions / "profile", page) as browser:
@@ -86,7 +89,7 @@ def test_the_page_shows_what_the_json_says(shown: Any, questions: Path, capsys: 
     assert cells == {
         "a": {"foreign team/job-x": 5, "stranded ": 3},
         "b": {"used default/small": 4, "free ": 4},
-        "c": {"foreign default/<i>x</i>": 1, "stranded ": 7},
+        "c": {"foreign default/<i>x</i>": 1, "free ": 7},
     }
     assert [row[0] for row in shown["deployments"]] == [f"{row['namespace']}/{row['name']}" for row in told["placed"]]
     assert [told["unplaced"][0]["reason"] in line for line in shown["unplaced"]] == [True]
