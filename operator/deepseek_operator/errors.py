@@ -15,6 +15,7 @@
     ├── UnsupportedKvCacheError   an engine cannot keep a KV cache in that way
     ├── InventoryError            a cluster snapshot cannot be read
     ├── EngineMetricsError        the metrics page of an engine cannot be had or read
+    ├── PrometheusError           Prometheus does not answer, refuses, or answers something else
     ├── SimulationError           a request trace or a scaling policy cannot be read
     ├── SandboxError              the local control plane cannot be built, started or stopped
     └── ClusterError              the Kubernetes API refused or did not answer
@@ -114,6 +115,10 @@ class InventoryError(DeepSeekOperatorError):
 
 class EngineMetricsError(DeepSeekOperatorError):
     """The metrics page of an engine cannot be had or read; the text says why. What runs is not touched by it."""
+
+
+class PrometheusError(DeepSeekOperatorError):
+    """Prometheus cannot be asked or refuses a query; the text names its host and never a token. Nothing moves."""
 
 
 class SimulationError(DeepSeekOperatorError):
