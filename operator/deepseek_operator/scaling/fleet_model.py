@@ -105,20 +105,21 @@ class FleetModel:
 
     def _follow(self) -> None:
         """Order or stop replicas until as many as desired start or serve, as far as the GPUs allow."""
-        have = len(self._starting) + len(self._serving)
-        while have < self.desired and have + len(self._draining) < self._most:
+        while self._have < self.desired and self._have + len(self._draining) < self._most:
             self._order_one(self._start_seconds())
-            have += 1
-        while have > self.desired and self._starting:
+        while self._have > self.desired and self._starting:
             self._release(self._starting.pop())
-            have -= 1
-        while have > self.desired and self._serving:
+        while self._have > self.desired and self._serving:
             least = min(self._serving, key=lambda each: (_load(each), -each.ordered_at))
             self._serving.remove(least)
             least.draining = True
             self._draining.append(least)
             self._leave_when_empty(least)
-            have -= 1
+
+    @property
+    def _have(self) -> int:
+        """Replicas that start or serve; a replica that goes at once has changed them when the next one is chosen."""
+        return len(self._starting) + len(self._serving)
 
     def lose_one(self) -> None:
         """Take the replica with the most requests away, with all its requests."""

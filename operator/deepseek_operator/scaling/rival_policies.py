@@ -127,12 +127,12 @@ class ClairvoyantPolicy:
     """Knows every request in advance: has as many replicas as there will be requests for, when they are needed."""
 
     def __init__(
-        self, in_flight: Sequence[int], step_seconds: float, batch: float, ahead_seconds: float, least: int
+        self, in_flight: Sequence[float], step_seconds: float, batch: float, ahead_seconds: float, least: int
     ) -> None:
         """Make it with what will be.
 
         Args:
-            in_flight: requests in flight in each step of time when none waits.
+            in_flight: load in each step of time when none waits, as requests.
             step_seconds: length of a step.
             batch: requests that it gives to a replica.
             ahead_seconds: how long a replica takes to start; none is stopped that is needed again within twice that.

@@ -19,7 +19,7 @@ from deepseek_operator.scaling.rival_policies import (
     StaticPolicy,
 )
 from deepseek_operator.scaling.rival_policies import ScalingPolicy as Policy
-from deepseek_operator.scaling.simulator import START_SPREAD, TICK_SECONDS, Scenario, offered_in_flight
+from deepseek_operator.scaling.simulator import START_SPREAD, TICK_SECONDS, Scenario, offered_load
 
 POLICIES = "operator, hpa-waiting, keda-inflight:N, static:N or clairvoyant"
 
@@ -75,7 +75,7 @@ def policy_of(name: str, scenario: Scenario, capacity: ReplicaCapacity, least: i
     if name == "clairvoyant":
         ahead = scenario.start_seconds * (1 + START_SPREAD) + TICK_SECONDS
         batch = max(1.0, CLAIRVOYANT_SHARE * scenario.limits.batch)
-        return ClairvoyantPolicy(offered_in_flight(scenario), TICK_SECONDS, batch, ahead, least)
+        return ClairvoyantPolicy(offered_load(scenario), TICK_SECONDS, batch, ahead, least)
     if kind in ("keda-inflight", "static") and number.isascii() and number.isdecimal() and 1 <= len(number) <= 6:
         count = int(number)
         if kind == "static" and count > most:

@@ -199,16 +199,33 @@ def simulate(
 
 
 def offered_in_flight(scenario: Scenario) -> list[int]:
-    """Return the requests in flight at each tick when a replica is always free: what a clairvoyant policy knows."""
+    """Return the requests in flight at each tick when a replica is always free."""
+    return [round(each) for each in _offered(scenario, cached=False)]
+
+
+def offered_load(scenario: Scenario) -> list[float]:
+    """Return what a clairvoyant policy knows: the load at each tick as a number of requests in flight.
+
+    Where their caches take a larger share of a replica than they do of its batch, it is as many requests as take that
+    share of a batch.
+    """
+    full = scenario.limits.batch / scenario.limits.kv_tokens
+    in_flight, cached = _offered(scenario, cached=False), _offered(scenario, cached=True)
+    return [max(requests, tokens * full) for requests, tokens in zip(in_flight, cached, strict=True)]
+
+
+def _offered(scenario: Scenario, *, cached: bool) -> list[float]:
+    """Return the requests in flight at each tick when none waits, or the tokens that they hold in the caches."""
     tpot = scenario.pace.step(scenario.limits.batch, 0)
     trace = scenario.trace
     ticks = int(trace.seconds / TICK_SECONDS) + 2
-    change = [0] * (ticks + 1)
+    change = [0.0] * (ticks + 1)
     for arrived, prompt, output in zip(trace.arrivals, trace.prompt_tokens, trace.output_tokens, strict=True):
         ended = arrived + scenario.pace.prompt(prompt) + scenario.pace.first_token_seconds + output * tpot
-        change[int(arrived / TICK_SECONDS)] += 1
-        change[min(ticks, int(ended / TICK_SECONDS) + 1)] -= 1
-    found, total = [], 0
+        held = prompt + output / 2 if cached else 1.0
+        change[int(arrived / TICK_SECONDS)] += held
+        change[min(ticks, int(ended / TICK_SECONDS) + 1)] -= held
+    found, total = [], 0.0
     for each in change[:ticks]:
         total += each
         found.append(total)

@@ -113,3 +113,10 @@ def test_offered_load_is_requests_times_their_time():
     tpot = PACE.step(LIMITS.batch, 0)
     assert offered[60] == pytest.approx(2 * (500 * tpot + 0.15), abs=32)
     assert math.isfinite(sum(offered))
+
+
+def test_idle_replicas_go_together_and_no_more_of_them_than_asked():
+    fleet = FleetModel(PACE, LIMITS, LEVEL, start_seconds=lambda: 120.0, most_replicas=9, seed=1)
+    fleet.begin(9)
+    fleet.set_desired(4)
+    assert fleet.ready == 4
