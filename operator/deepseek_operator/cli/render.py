@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepseek_operator.cli.autoscaler import Autoscaler, adapter_rule, autoscaler_of, refuse_options
 from deepseek_operator.cli.files import (
     ClusterFile,
     DeploymentFile,
@@ -30,6 +31,13 @@ def render(
     output: Annotated[
         OutputFormat, typer.Option("--output", "-o", help="yaml: one document per object; json: a List.")
     ] = OutputFormat.YAML,
+    autoscaler: Annotated[
+        Autoscaler | None,
+        typer.Option(help="In place of the operator's manifests: what scales objects with scaling.owner External."),
+    ] = None,
+    prometheus_url: Annotated[
+        str, typer.Option(metavar="URL", help="Prometheus that KEDA asks, as pods of the cluster reach it.")
+    ] = "",
 ) -> None:
     """Print the manifests for the DeepSeekDeployments of a file, in a stable order; exit code 2 if pods are missing."""
     from deepseek_operator.planner.result import Infeasible
@@ -37,6 +45,7 @@ def render(
 
     if output is OutputFormat.TABLE:
         raise typer.BadParameter("manifests have no table form; use -o yaml or -o json")
+    refuse_options(autoscaler, prometheus_url)
     inventory, features = None, None
     manifests: list[dict[str, Any]] = []
     refused = False
@@ -53,7 +62,15 @@ def render(
         if why_not := is_runnable(found, deployment, features):
             typer.echo(f"{deployment.metadata.name}: no pods are rendered: {why_not}", err=True)
             refused = True
-        manifests += manifests_of(deployment, found, features)
+        if autoscaler is None:
+            manifests += manifests_of(deployment, found, features)
+            continue
+        manifest, notes = autoscaler_of(deployment, found, autoscaler, prometheus_url)
+        manifests.append(manifest)
+        for note in notes:
+            typer.echo(f"{deployment.metadata.name}: {note}", err=True)
+    if manifests and autoscaler is Autoscaler.HPA and output is OutputFormat.YAML:
+        typer.echo(adapter_rule(), nl=False)
     _print(manifests, output)
     if refused:
         raise typer.Exit(EXIT_NO)
