@@ -27,6 +27,12 @@ def writes(operator: OperatorProcess) -> list[str]:
     return [line for line in lines if line.startswith("deepseek_operator_api_calls_total") and "leases" not in line]
 
 
+def writes_of_children(operator: OperatorProcess) -> list[str]:
+    """Return the counters of calls that write or delete something else than our own status."""
+    reads = ('verb="GET"', 'resource="deepseekdeployments"')
+    return [line for line in writes(operator) if not any(each in line for each in reads)]
+
+
 def children_of(found: dict[tuple[str, str, str], str]) -> dict[tuple[str, str, str], str]:
     """Leave out the objects that the test itself annotates."""
     return {key: value for key, value in found.items() if key[0] != "DeepSeekDeployment"}

@@ -11,7 +11,7 @@ from cluster.deployments import small, status, uids, versions, wait_ready
 from cluster.kubectl import Kubectl
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
-from cluster.settling import PASSES, children_of, one_more_pass, settle, writes
+from cluster.settling import PASSES, children_of, one_more_pass, settle, writes, writes_of_children
 
 pytestmark = pytest.mark.usefixtures("resource_definition")
 
@@ -38,6 +38,7 @@ def test_a_restarted_operator_changes_nothing(kubectl: Kubectl, tmp_path: Path) 
         operator.kill()
     with running_operator(kubectl, tmp_path) as operator:
         eventually(lambda: operator.metric(PASSES) >= 2, what="a pass over both objects")
+        assert writes_of_children(operator) == []
         settle(kubectl, operator)
         assert children_of(versions(kubectl)) == children_of(before)
 
@@ -111,6 +112,22 @@ def test_an_edit_by_hand_is_undone(kubectl: Kubectl, tmp_path: Path, edit: str) 
 
         kubectl("patch", kind, name, "--type=json", "--patch", patch)
 
+        eventually(lambda: kubectl("get", kind, name, "-o", f"jsonpath={path}"), lambda found: found == right)
+        wait_ready(kubectl, "small")
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=list(EDITS))
+def test_an_edit_while_no_operator_runs_is_undone_by_the_next(kubectl: Kubectl, tmp_path: Path, edit: str) -> None:
+    kind, patch, path, _ = EDITS[edit]
+    name = "small-plan" if kind == "configmap" else "small"
+    with running_operator(kubectl, tmp_path) as operator:
+        kubectl.apply(small(scaling={"maxReplicas": 3}))
+        wait_ready(kubectl, "small")
+        settle(kubectl, operator)
+        right = kubectl("get", kind, name, "-o", f"jsonpath={path}")
+        operator.kill()
+    kubectl("patch", kind, name, "--type=json", "--patch", patch)
+    with running_operator(kubectl, tmp_path):
         eventually(lambda: kubectl("get", kind, name, "-o", f"jsonpath={path}"), lambda found: found == right)
         wait_ready(kubectl, "small")
 

@@ -2,13 +2,12 @@
 
 Applying the same manifest twice changes nothing, so a pass could always apply everything. It need not: the API server
 tells in ``managedFields`` which fields are ours, and that record changes as soon as anybody else takes one. While the
-manifest and the record are as after the last apply, another one would change nothing and is left out.
+manifest and the record are as after the last apply, another one would change nothing and is left out. What an operator
+before this one applied is left out, too, when the fields in the record have the very values of the manifest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from deepseek_operator.cluster import Cluster, Manifest
 from deepseek_operator.errors import ConflictError, InvalidObjectError, NotFoundError
 from deepseek_operator.handlers.observed import Observed
+from deepseek_operator.handlers.owned_fields import manifest_digest
 from deepseek_operator.resources.names import FIELD_MANAGER
 
 Key = tuple[str, str]
@@ -47,6 +47,7 @@ class Applier:
 
     def forget(self, owner_uid: str) -> None:
         """Apply everything of this owner again at its next pass."""
+        self._observed.distrust(owner_uid)
         self._applied.pop(owner_uid, None)
 
     def is_settled(self, owner_uid: str) -> bool:
@@ -70,7 +71,7 @@ class Applier:
         """
         applied = self._applied.setdefault(owner_uid, {})
         for manifest in manifests:
-            key, digest = key_of(manifest), _digest(manifest)
+            key, digest = key_of(manifest), manifest_digest(manifest)
             if self._is_current(owner_uid, key, digest):
                 continue
             known = key in self._observed.children(owner_uid)
@@ -140,8 +141,12 @@ class Applier:
 
     def _is_current(self, owner_uid: str, key: Key, digest: str) -> bool:
         child = self._observed.children(owner_uid).get(key)
-        known = self._applied.get(owner_uid, {}).get(key)
-        return child is not None and known == _Applied(digest, child.uid, child.ownership)
+        if child is None:
+            return False
+        applied, as_it_is = self._applied.setdefault(owner_uid, {}), _Applied(digest, child.uid, child.ownership)
+        if key not in applied and child.owned == digest:
+            applied[key] = as_it_is
+        return applied.get(key) == as_it_is
 
 
 def is_ours(found: Manifest, owner_uid: str) -> bool:
@@ -163,7 +168,3 @@ def is_ours(found: Manifest, owner_uid: str) -> bool:
 def key_of(manifest: Manifest) -> Key:
     """Return kind and name of a manifest."""
     return manifest["kind"], manifest["metadata"]["name"]
-
-
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:32]

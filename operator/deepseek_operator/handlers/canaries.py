@@ -77,8 +77,10 @@ class Tracks:
 
 def canary_of(status: JsonObject) -> Canary | None:
     """Return the trial that a status holds; what an editor has damaged counts as none."""
+    if status.get("canary") is None:
+        return None
     try:
-        stored = CanaryStatus.model_validate_json(json.dumps(status.get("canary")))
+        stored = CanaryStatus.model_validate_json(json.dumps(status["canary"]))
         return Canary(
             revision=stored.revision,
             fingerprint=stored.fingerprint,

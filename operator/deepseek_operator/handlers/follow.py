@@ -126,7 +126,7 @@ class Followers:
         filters = {"label_selector": what.label_selector, "field_selector": what.field_selector}
         async for version, items in self._cluster.pages(what.kind, namespace, **filters):  # noqa: B007 - used below
             for item in items:
-                self._operator.seen({**item, "kind": what.kind})
+                self._operator.listed({**item, "kind": what.kind})
                 missing.discard(identity(item, what.kind))
         for each in sorted(missing):
             self._operator.gone(each)

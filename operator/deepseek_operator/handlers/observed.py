@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deepseek_operator.api.v1alpha1 import KIND
+from deepseek_operator.handlers.owned_fields import our_fields, owned_digest
 from deepseek_operator.handlers.waiting import STUCK_REASONS, waiting_of
 from deepseek_operator.resources.configmap_plan import PLAN_SUFFIX
 from deepseek_operator.resources.names import (
     ANNOTATION_PLAN_HASH,
     ANNOTATION_TEMPLATE_HASH,
-    FIELD_MANAGER,
     LABEL_COMPONENT,
     LABEL_DEPLOYMENT,
     LABEL_TRACK,
@@ -70,6 +70,7 @@ class Child:
 
     Args:
         ownership: digest of the fields that the API server says are ours; it changes when somebody else takes one.
+        owned: digest of these fields with their values, as it was listed; empty when it was not listed.
         replicas: that a workload asks for.
         template_hash: annotation of a workload that proves a kept pod template genuine.
         status: of a workload or a Job.
@@ -90,6 +91,7 @@ class Child:
     status: JsonObject
     data: Mapping[str, str]
     update: RollingUpdate | None = None
+    owned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,14 @@ class Observed:
         if self._uids.get(key) == gone.uid:
             del self._uids[key]
 
-    def put_child(self, body: JsonObject) -> str | None:
-        """Remember a child; return the owner's UID, None when it is not ours or no news."""
+    def put_child(self, body: JsonObject, *, listed: bool = False) -> str | None:
+        """Remember a child; return the owner's UID, None when it is not ours or no news.
+
+        Args:
+            body: the child.
+            listed: whether it existed before the operator looked, so that its values must be compared with what is
+                desired; of what is applied or changes later that is known or found out by applying.
+        """
         child = child_of(body)
         if child is None:
             # A child of ours that names no owner any more: forgotten, it is taken back at the owner's next pass.
@@ -183,9 +191,18 @@ class Observed:
             return None
         if known is not None and known.uid != child.uid:
             self._owners.pop(known.uid, None)
+        if listed:
+            child = replace(child, owned=owned_digest(body))
+        elif known is not None and _same_fields(known, child):
+            child = replace(child, owned=known.owned)
         siblings[(child.kind, child.name)] = child
         self._owners[child.uid] = child.owner_uid
         return child.owner_uid
+
+    def distrust(self, owner_uid: str) -> None:
+        """Forget with which values the children of an object were listed."""
+        for key, child in self._children.get(owner_uid, {}).items():
+            self._children[owner_uid][key] = replace(child, owned="")
 
     def drop_child(self, gone: Identity) -> str | None:
         """Forget a deleted child; return the owner's UID, None when it was not known."""
@@ -249,6 +266,12 @@ def version(body: JsonObject) -> int:
     """
     text = str(body["metadata"].get("resourceVersion", ""))
     return int(text) if text.isdecimal() else 0
+
+
+def _same_fields(known: Child, child: Child) -> bool:
+    """Return whether no field of ours can have changed between two states; kinds without generation do not tell."""
+    before, after = ((each.uid, each.generation, each.ownership) for each in (known, child))
+    return bool(child.generation) and before == after
 
 
 def child_of(body: JsonObject) -> Child | None:
@@ -348,9 +371,4 @@ def _condition(status: JsonObject, kind: str) -> JsonObject:
 
 
 def _ownership(managed_fields: Iterable[JsonObject]) -> str:
-    ours = [
-        entry.get("fieldsV1")
-        for entry in managed_fields
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
-    ]
-    return hashlib.sha256(repr(ours).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(our_fields(managed_fields)).encode()).hexdigest()[:16]

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
 
+CLUSTER_KINDS = frozenset({"Node", "ResourceSlice", "Pod"})
+"""Followed kinds that we do not make."""
+
 
 class Operator:
     """Takes in what the watches show and wakes the loops that it concerns.
@@ -120,6 +123,13 @@ class Operator:
         self._reconciler.forget(gone.uid)
         self._metrics.objects.set(len(self._loops))
 
+    def listed(self, body: JsonObject) -> None:
+        """A node, a pod or something with our label existed before the operator looked."""
+        if body["kind"] in CLUSTER_KINDS:
+            self.seen(body)
+        else:
+            self._wake(self._observed.put_child(body, listed=True))
+
     def seen(self, body: JsonObject) -> None:
         """A node, a pod or something with our label was listed, added or changed."""
         try:
@@ -173,7 +183,9 @@ class Operator:
             self._loops.wake(uid)
 
     def _settle(self, *, nodes_changed: bool = False) -> None:
-        """Let a burst of changes pass, then wake whoever they concern."""
+        """Let a burst of changes pass, then wake whoever they concern: nobody, while the first list comes in."""
+        if not self._loops.keys():
+            return
         self._nodes_changed |= nodes_changed
         if self._settling is None:
             self._settling = asyncio.get_running_loop().call_later(self._settle_seconds, self._settled)

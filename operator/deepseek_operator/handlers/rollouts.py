@@ -18,7 +18,14 @@ from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.resources.names import ANNOTATION_TEMPLATE_HASH, Manifest
 from deepseek_operator.resources.rolling_update import RollingUpdate, resting_update, with_rolling_update
 from deepseek_operator.scaling.canary import CanaryPhase
-from deepseek_operator.scaling.rollout import RolloutReason, RolloutStep, RolloutView, next_step
+from deepseek_operator.scaling.rollout import (
+    RolloutReason,
+    RolloutStep,
+    RolloutView,
+    next_step,
+    nothing_rolls,
+    resting_step,
+)
 
 JsonObject = Mapping[str, Any]
 
@@ -62,15 +69,18 @@ def rolled(
     plan = acceptance.accepted.plan
     begins = built["metadata"]["annotations"][ANNOTATION_TEMPLATE_HASH] != child.template_hash
     view = view_of(child, pods, child.update, begins=begins, new_hash=plan_hash(plan))
-    started = 0 if begins else sum(1 for pod in pods if pod.node and pod.plan_hash == plan_hash(plan))
-    room = surge_room(deployment, plan, inventory, running=child.replicas, started=started)
-    step = next_step(
-        deployment.spec.rollout,
-        view,
-        room,
-        wanted=situation.track_replicas,
-        follows=deployment.spec.scaling.owner is ScalingOwner.EXTERNAL,
-    )
+    wanted = situation.track_replicas
+    if nothing_rolls(view, wanted):  # looking for room takes a look at every GPU of the cluster
+        step = resting_step(deployment.spec.rollout, view, wanted)
+    else:
+        started = 0 if begins else sum(1 for pod in pods if pod.node and pod.plan_hash == plan_hash(plan))
+        step = next_step(
+            deployment.spec.rollout,
+            view,
+            surge_room(deployment, plan, inventory, running=child.replicas, started=started),
+            wanted=wanted,
+            follows=deployment.spec.scaling.owner is ScalingOwner.EXTERNAL,
+        )
     changed = with_rolling_update(built, step.update, step.replicas)
     if not view.seen and not view.begins and (told := _told(status)):
         # Its controller has not looked yet, so what was said last still holds.

@@ -102,15 +102,30 @@ def next_step(
         wanted: replicas that should run in the end; None leaves them to another owner.
         follows: whether somebody else sets the replicas, whose number is taken at once.
     """
-    if not view.rolls or not (view.asked or view.total) or wanted == 0:
-        unsettled = not view.seen and not view.begins
-        return RolloutStep(update=view.update if unsettled else resting_update(rollout), replicas=wanted)
+    if nothing_rolls(view, wanted):
+        return resting_step(rollout, view, wanted)
     replicas = _replicas(view, wanted, follows=follows)
     count = replicas if replicas is not None else view.asked
     update = rolling_update(rollout, surges=_surges(view, room))
     reason, message = _told(view, room, update, count)
     held = f"; then {wanted} in place of {replicas}" if wanted is not None and replicas != wanted else ""
     return RolloutStep(update=update, replicas=replicas, reason=reason, message=message + held)
+
+
+def nothing_rolls(view: RolloutView, wanted: int | None) -> bool:
+    """Return whether the workload can be given its new form at once, whatever room there is.
+
+    Args:
+        view: of the workload.
+        wanted: replicas that should run in the end; None leaves them to another owner.
+    """
+    return not view.rolls or not (view.asked or view.total) or wanted == 0
+
+
+def resting_step(rollout: RolloutSpec, view: RolloutView, wanted: int | None) -> RolloutStep:
+    """Return what a workload is told where nothing rolls; arguments as for `next_step`."""
+    unsettled = not view.seen and not view.begins
+    return RolloutStep(update=view.update if unsettled else resting_update(rollout), replicas=wanted)
 
 
 def carried_replicas(running: int, old: Plan, new: Plan) -> int:

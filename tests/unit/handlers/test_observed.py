@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deepseek_operator.handlers.observed import Identity, Observed, identity
+from deepseek_operator.handlers.owned_fields import owned_digest
 
 
 def deployment(name: str = "r1", uid: str = "u1", version: int = 5) -> dict[str, Any]:
@@ -164,3 +165,32 @@ def test_a_child_that_loses_its_owner_reference_wakes_the_owner_and_is_forgotten
     assert seen.put_child(orphan) == "u1"
     assert not seen.children("u1")
     assert seen.put_child(orphan) is None
+
+
+def test_what_was_listed_is_compared_with_what_is_desired_until_somebody_may_have_changed_it() -> None:
+    observed = Observed()
+
+    def owned() -> str:
+        return observed.children("u1")[("Service", "r1")].owned
+
+    def with_generation(version: int, generation: int) -> dict[str, Any]:
+        body = service(version)
+        return {**body, "spec": {}, "metadata": {**body["metadata"], "generation": generation}}
+
+    observed.put_child(with_generation(7, generation=1), listed=True)
+    assert owned() == owned_digest(with_generation(7, generation=1))
+    observed.put_child(with_generation(8, generation=1))  # its status was written
+    assert owned()
+    observed.put_child(with_generation(9, generation=2))
+    assert not owned()
+    observed.put_child(with_generation(10, generation=2), listed=True)
+    observed.distrust("u1")
+    assert not owned()
+
+
+def test_a_kind_without_generation_may_have_changed_with_every_event() -> None:
+    observed = Observed()
+    observed.put_child({**service(7), "spec": {}}, listed=True)
+    assert observed.children("u1")[("Service", "r1")].owned
+    observed.put_child({**service(8), "spec": {}})
+    assert not observed.children("u1")[("Service", "r1")].owned
