@@ -126,7 +126,8 @@ def full_status() -> dict[str, Any]:
         reason=InfeasibleReason.SLA_UNREACHABLE, message="too slow", nearest="more", alternatives=plan.alternatives
     )
     observations = [Observation(type=kind, holds=True, reason="Because", message="because") for kind in ORDER]
-    decision = {"time": "2026-06-01T00:00:00Z", "fromReplicas": 1, "toReplicas": 2, "reason": "queue of 9"}
+    decision = {"time": "2026-06-01T00:00:00Z", "fromReplicas": 1, "toReplicas": 2, "reason": "DemandRises"}
+    decision["message"] = "1 to 2 replicas: 900 tokens/s now"
     return {
         "observedGeneration": 1,
         "conditions": set_conditions([], observations, "2026-06-01T00:00:00Z", 1),

@@ -243,7 +243,8 @@ class ScalingDecision(StatusModel):
     time: Timestamp = Field(description="When.")
     from_replicas: Count = Field(description="Replicas before.")
     to_replicas: Count = Field(description="Replicas after.")
-    reason: Sentence = Field(description="Why, with the numbers.")
+    reason: Word = Field(description="Why, as one CamelCase word.")
+    message: Sentence = Field(default="", description="Why, with the numbers.")
 
 
 class ScalingStatus(StatusModel):

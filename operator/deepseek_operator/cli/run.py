@@ -31,6 +31,15 @@ def run(
     engine_metrics: Annotated[
         bool, typer.Option(help="Read the metrics page of each plan's first ready pod, to correct plans.")
     ] = True,
+    scaling_interval_seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="Between two rounds that decide replicas by what engines measure.")
+    ] = 30.0,
+    scaling_hold_seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Serving replicas stop when fewer were needed for so long.")
+    ] = 1500.0,
+    node_autoscaling: Annotated[
+        bool, typer.Option(help="Pods that wait for GPUs make nodes come: ask for more replicas than free GPUs hold.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Watch DeepSeekDeployments and keep the cluster as they say, until SIGTERM."""
@@ -38,6 +47,7 @@ def run(
         raise typer.BadParameter("a namespace has a name; leave --namespace out to watch all of them")
 
     from deepseek_operator.handlers.app import run_operator
+    from deepseek_operator.handlers.scaling_options import ScalingOptions
     from deepseek_operator.handlers.settings import Settings
 
     run_operator(
@@ -51,6 +61,11 @@ def run(
             lease_seconds=lease_seconds,
             resync_seconds=resync_seconds,
             read_engine_metrics=engine_metrics,
+            scaling=ScalingOptions(
+                interval_seconds=scaling_interval_seconds,
+                hold_seconds=scaling_hold_seconds,
+                node_autoscaling=node_autoscaling,
+            ),
         ),
         verbose=verbose,
     )

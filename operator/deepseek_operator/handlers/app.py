@@ -91,7 +91,7 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         metrics.leading.set(1)
         followers = Followers(cluster, operator, settings.namespaces)
         await operator.discovery.look()
-        beside = [followers.run(), operator.discovery.run()]
+        beside = [followers.run(), operator.discovery.run(), operator.scaling.run()]
         if settings.leader_election:
             beside.append(leadership.hold())
         await _watch(cluster, settings, operator, followers, beside)

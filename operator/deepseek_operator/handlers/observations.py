@@ -12,12 +12,12 @@ from deepseek_operator.errors import shortened
 from deepseek_operator.handlers.canaries import canary_planned, canary_progress, canary_ready
 from deepseek_operator.handlers.engine_reports import unread_engine
 from deepseek_operator.handlers.rollouts import rollout_observations
+from deepseek_operator.handlers.scaling_conditions import scaling_active, sla_met
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.waiting import STUCK_REASONS, refused_pods
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.planner.sharing import memory_not_isolated
-from deepseek_operator.scaling.decision import ReplicaReason
 
 PODS_REFUSED = "FailedCreate"
 """The API server refuses the pods; as the ReplicaSet controller says it."""
@@ -33,8 +33,8 @@ def observations(situation: Situation) -> list[Observation]:
         planned,
         _capacity_available(situation),
         workload,
-        _scaling_active(situation),
-        _sla_met(situation),
+        scaling_active(situation),
+        sla_met(situation),
     ]
     if (accurate := _plan_accurate(situation)) is not None:
         made.append(accurate)
@@ -136,28 +136,6 @@ def _waiting(situation: Situation, counts: str) -> tuple[str, str]:
     if pod is None:
         return "Progressing", counts
     return (pod.waiting_reason if worst else "Progressing"), f"{counts}; {pod.says}"
-
-
-def _scaling_active(situation: Situation) -> Observation:
-    def observation(holds: bool, reason: str, message: str) -> Observation:
-        return Observation(type=conditions.SCALING_ACTIVE, holds=holds, reason=reason, message=message)
-
-    decision = situation.decision
-    if decision is None:
-        return observation(False, "NoPlan", "without a plan that runs nothing is scaled")
-    if decision.reason is ReplicaReason.EXTERNAL_OWNER:
-        return observation(True, decision.reason.value, decision.message)
-    return observation(False, "NoMetrics", f"no metrics source is configured; {decision.message}")
-
-
-def _sla_met(situation: Situation) -> Observation:
-    asked = situation.deployment is not None and situation.deployment.spec.sla is not None
-    return Observation(
-        type=conditions.SLA_MET,
-        holds=None,
-        reason="NotMeasured" if asked else "NoSla",
-        message="no metrics source is configured" if asked else "spec.sla is not set",
-    )
 
 
 def _plan_accurate(situation: Situation) -> Observation | None:

@@ -20,7 +20,9 @@ from deepseek_operator.resources.names import (
     ANNOTATION_TEMPLATE_HASH,
     LABEL_COMPONENT,
     LABEL_DEPLOYMENT,
+    LABEL_ROLE,
     LABEL_TRACK,
+    LEADER_ROLE,
     label_value,
 )
 from deepseek_operator.resources.rolling_update import RollingUpdate
@@ -110,6 +112,8 @@ class PodState:
         ready_since: since when it is ready, RFC 3339; empty while it is not.
         template_hash: what it was made from; empty where its workload tells itself.
         track: ``canary`` for a pod that runs a change on trial.
+        leads: whether it answers requests: of a group only the leader does.
+        placed_since: since when it has a node, RFC 3339; empty while it has none.
     """
 
     name: str
@@ -131,6 +135,8 @@ class PodState:
     ready_since: str = ""
     template_hash: str = ""
     track: str = ""
+    leads: bool = True
+    placed_since: str = ""
 
     @property
     def is_stuck(self) -> bool:
@@ -314,9 +320,9 @@ def pod_state(body: JsonObject) -> PodState:
     waiting: JsonObject = next(
         (each["state"]["waiting"] for each in containers if (each.get("state") or {}).get("waiting")), {}
     )
-    unschedulable = _condition(status, "PodScheduled")
-    if not waiting and unschedulable.get("status") == "False":
-        waiting = unschedulable
+    scheduled = _condition(status, "PodScheduled")
+    if not waiting and scheduled.get("status") == "False":
+        waiting = scheduled
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     ready, annotations = _condition(status, "Ready"), metadata.get("annotations") or {}
     is_ready = ready.get("status") == "True"
@@ -347,6 +353,8 @@ def pod_state(body: JsonObject) -> PodState:
         created=str(metadata.get("creationTimestamp") or ""),
         ready_since=str(ready.get("lastTransitionTime") or "") if is_ready else "",
         template_hash=str(annotations.get(ANNOTATION_TEMPLATE_HASH) or ""),
+        leads=(metadata.get("labels") or {}).get(LABEL_ROLE, LEADER_ROLE) == LEADER_ROLE,
+        placed_since=str(scheduled.get("lastTransitionTime") or "") if scheduled.get("status") == "True" else "",
     )
 
 

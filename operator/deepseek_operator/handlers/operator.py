@@ -23,6 +23,8 @@ from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.questions import Questions
 from deepseek_operator.handlers.reconcile import Reconciler
+from deepseek_operator.handlers.scaling_loop import ScalingLoop
+from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.metrics import Metrics
 
@@ -55,6 +57,9 @@ class Operator:
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
         self._questions = Questions(self._wake)
+        self.scaling = ScalingLoop(
+            self._observed, self._nodes, None, self._wake, ScalingMetrics(metrics.registry), settings.scaling
+        )
         self._reconciler = Reconciler(
             cluster,
             self._observed,
@@ -67,6 +72,7 @@ class Operator:
             self.discovery,
             Groups(cluster, self._wake),
             self._questions,
+            self.scaling,
         )
         self._loops = Loops(
             self._reconcile,

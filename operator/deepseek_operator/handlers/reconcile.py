@@ -31,7 +31,10 @@ from deepseek_operator.handlers.observed import Child, Observed, PodState
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.questions import Questions
+from deepseek_operator.handlers.replica_choice import choose_replicas
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
+from deepseek_operator.handlers.scaling_events import post_scaling_event
+from deepseek_operator.handlers.scaling_loop import ScalingLoop
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.handlers.supplies import Supplies
@@ -47,8 +50,7 @@ from deepseek_operator.resources.gang import is_made_whole
 from deepseek_operator.resources.names import object_name
 from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.canary import CanaryReason
-from deepseek_operator.scaling.decision import ReplicaDecision, ReplicaReason, desired_replicas
-from deepseek_operator.scaling.rollout import carried_replicas
+from deepseek_operator.scaling.decision import ReplicaDecision
 from deepseek_operator.scaling.schedules import Limits
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Reconciler:
         discovery: knows which APIs the cluster serves.
         groups: looks after pods over several nodes.
         questions: knows what objects ask at this moment.
+        scaling: decides replicas by what is measured.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Reconciler:
         discovery: Discovery,
         groups: Groups,
         questions: Questions,
+        scaling: ScalingLoop,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
@@ -98,6 +102,7 @@ class Reconciler:
         self._metrics = metrics
         self._discovery = discovery
         self._groups = groups
+        self._scaling = scaling
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
@@ -118,6 +123,7 @@ class Reconciler:
         self._groups.forget(uid)
         self._latencies.forget(uid)
         self._questions.forget(uid)
+        self._scaling.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -156,7 +162,7 @@ class Reconciler:
             return Left.URGENT
         if turn.pressed and failure is None and situation.only_started:
             return Left.SOME
-        situation = replace(situation, fits=self._fits(situation))
+        situation = replace(situation, fits=self._fits(situation), scaling=self._scaling.outcome(body))
         self._remember(uid, situation)
         await self._write_status(body, situation)
         if failure is not None:
@@ -197,28 +203,10 @@ class Reconciler:
     def _replicas(
         self, body: JsonObject, deployment: DeepSeekDeployment, acceptance: Acceptance, limits: Limits
     ) -> ReplicaDecision:
-        accepted = acceptance.accepted
-        workload = self._workload(body)
-        running = workload.replicas if workload else 0
-        if accepted is None or not acceptance.current:
-            return ReplicaDecision(
-                replicas=running,
-                reason=ReplicaReason.HOLDING,
-                message="the workload of the plan before stays as it is",
-            )
-        return desired_replicas(
-            owner=deployment.spec.scaling.owner,
-            limits=limits,
-            plan_replicas=accepted.plan.replicas,
-            spec_replicas=deployment.spec.replicas,
-            running=self._last_decision(body, accepted.plan, default=running),
-        )
-
-    def _last_decision(self, body: JsonObject, plan: Plan, default: int) -> int:
-        """Return the replicas that were last decided; what somebody wrote into the workload is no decision of ours."""
-        decided = ((body.get("status") or {}).get("scaling") or {}).get("desiredReplicas")
-        known = self._known_plan(body)
-        return carried_replicas(decided if isinstance(decided, int) else default, known.plan if known else plan, plan)
+        workload, accepted = self._workload(body), acceptance.accepted
+        running, known = workload.replicas if workload else 0, self._known_plan(body)
+        decided = self._scaling.decided(body, accepted.fingerprint) if accepted else None
+        return choose_replicas(body, deployment, acceptance, known, limits, running=running, decided=decided)
 
     async def _act(self, body: JsonObject, situation: Situation, turn: Turn) -> Situation:
         """Make the children be as desired; while others press, a new workload waits: its pods slow their Services."""
@@ -340,6 +328,7 @@ class Reconciler:
         )
         self._observed.put_deployment(stored)
         post_events(body, old.get("conditions") or (), status["conditions"])
+        post_scaling_event(body, old, status)
 
     def _known_plan(self, body: JsonObject) -> AcceptedPlan | None:
         """Return the accepted plan; the status is believed first, because few may write it."""

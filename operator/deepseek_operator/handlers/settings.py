@@ -6,6 +6,8 @@ import os
 import socket
 from dataclasses import dataclass, field
 
+from deepseek_operator.handlers.scaling_options import ScalingOptions
+
 
 def process_identity() -> str:
     """Return a name for this process: the pod's name inside a cluster, else host name and process id."""
@@ -30,6 +32,7 @@ class Settings:
         settle_seconds: how long a change of the nodes may settle before all objects look at it.
         max_parallel_reconciles: objects worked on at once.
         read_engine_metrics: whether the metrics pages of started engines are read, to correct plans.
+        scaling: of the rounds that decide replicas by what engines measure.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -45,3 +48,4 @@ class Settings:
     settle_seconds: float = 1.0
     max_parallel_reconciles: int = 32
     read_engine_metrics: bool = True
+    scaling: ScalingOptions = field(default_factory=ScalingOptions)

@@ -11,6 +11,7 @@ from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.handlers.acceptance import Acceptance
 from deepseek_operator.handlers.feedback import Feedback
 from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.scaling_outcome import ScalingOutcome
 from deepseek_operator.scaling.canary import Canary
 from deepseek_operator.scaling.decision import ReplicaDecision
 from deepseek_operator.scaling.rollout import RolloutStep
@@ -76,6 +77,7 @@ class Situation:
         failure: why the children could not be applied, one sentence; empty when they were.
         hold: what the workload waits for; None when it is as desired.
         variant: of what may change the engine's memory beside the plan.
+        scaling: what scaling by measured load tells; None when no metrics are configured.
         deferred: whether the workload was left to the next pass, which follows at once.
     """
 
@@ -94,6 +96,7 @@ class Situation:
     failure: str = ""
     hold: Hold | None = None
     variant: str = ""
+    scaling: ScalingOutcome | None = None
     deferred: bool = False
 
     @property

@@ -10,6 +10,7 @@ from deepseek_operator.api.plan_status import infeasible_status, plan_status, su
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.handlers.canaries import canary_status
 from deepseek_operator.handlers.observations import observations
+from deepseek_operator.handlers.scaling_conditions import scaling_status
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.resources.names import selector_text
 from deepseek_operator.resources.service import endpoint
@@ -51,7 +52,9 @@ def next_status(old: JsonObject, situation: Situation, now: str) -> dict[str, An
     }
     if situation.acceptance is None or situation.deployment is None:
         return status | {field: old[field] for field in KEPT_WHEN_INVALID if field in old}
-    fields = _plan_fields(situation) | situation.feedback.fields() | _workload_fields(situation.deployment, situation)
+    fields = (
+        _plan_fields(situation) | situation.feedback.fields() | _workload_fields(old, situation.deployment, situation)
+    )
     return status | fields
 
 
@@ -76,7 +79,7 @@ def _plan_fields(situation: Situation) -> dict[str, Any]:
     return fields
 
 
-def _workload_fields(deployment: DeepSeekDeployment, situation: Situation) -> dict[str, Any]:
+def _workload_fields(old: JsonObject, deployment: DeepSeekDeployment, situation: Situation) -> dict[str, Any]:
     metadata = deployment.metadata
     fields: dict[str, Any] = {
         "replicas": situation.workload.count("replicas") if situation.workload else 0,
@@ -86,5 +89,5 @@ def _workload_fields(deployment: DeepSeekDeployment, situation: Situation) -> di
     if situation.decision is not None:
         tls = deployment.spec.engine.tls_secret_ref is not None
         fields["endpoint"] = endpoint(metadata.name, metadata.namespace, tls=tls)
-        fields["scaling"] = {"desiredReplicas": situation.wanted_replicas}
+        fields["scaling"] = scaling_status(old, situation)
     return fields

@@ -40,6 +40,8 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_ROLE = f"{GROUP}/role"
 """``leader`` on the one pod per replica that answers requests; Services and status.selector select it."""
 
+LEADER_ROLE = "leader"
+
 LABEL_TRACK = f"{GROUP}/track"
 """``canary`` on pods that run a change on trial; the others have no such label."""
 
@@ -146,7 +148,7 @@ def selector_labels(owner: str) -> dict[str, str]:
     >>> selector_labels("deepseek-67b")
     {'deepseek-operator.io/deployment': 'deepseek-67b', 'deepseek-operator.io/role': 'leader'}
     """
-    return {LABEL_DEPLOYMENT: label_value(owner), LABEL_ROLE: "leader"}
+    return {LABEL_DEPLOYMENT: label_value(owner), LABEL_ROLE: LEADER_ROLE}
 
 
 def selector_text(owner: str) -> str:

@@ -33,6 +33,9 @@ CANCEL_SECONDS = 900.0
 DOWN_MARGIN = 1.03
 """How much more load the replicas that stay must carry, so that the last step down is not the next step up."""
 
+BLIND_SECONDS = 300.0
+"""After so long without signals, what runs counts as needed: what was needed before says nothing any more."""
+
 UP_REPLICAS, UP_FACTOR = 4, 2
 """One decision adds at most four replicas, or as many as there are: HPA's own default."""
 
@@ -81,12 +84,19 @@ class ScalingPolicy:
         limits: upper limits: scaling.maxReplicas, cost, quota, GPUs that are free; at least one.
         start_seconds: assumed until a replica was seen to start.
         output_tokens: mean length of an answer, assumed until some were seen.
+        hold_seconds: how long less must have been needed before serving replicas are stopped.
     """
 
     least: int
     limits: tuple[Limit, ...]
     start_seconds: float = 300.0
     output_tokens: float = 256.0
+    hold_seconds: float = HOLD_SECONDS
+
+    @property
+    def cancel_seconds(self) -> float:
+        """How long less must have been needed before replicas are stopped that do not serve yet."""
+        return min(CANCEL_SECONDS, self.hold_seconds)
 
     @property
     def most(self) -> Limit:
@@ -146,6 +156,8 @@ def decide(
     history = history.with_start(snapshot.start_seconds).begun(now, current)
     missing = snapshot.missing()
     if missing:
+        if not history.since(now - BLIND_SECONDS):
+            history = history.with_need(now, current, policy.hold_seconds)
         return _held(snapshot, policy, history, current, missing)
     history, load, terms, reserve = _evaluate(snapshot, capacity, policy, history, now)
     known = replace(capacity, step_factor=history.step_factor)
@@ -155,8 +167,8 @@ def decide(
     while to_keep < bound and not known.carries(load, to_keep, reserve * DOWN_MARGIN):
         to_keep += 1
     terms = replace(terms, needed=needed)
-    history = history.with_need(now, to_keep, HOLD_SECONDS)
-    wanted, reason = _wanted(snapshot, history, now, current, needed, terms.start_seconds)
+    history = history.with_need(now, to_keep, policy.hold_seconds)
+    wanted, reason = _wanted(snapshot, policy, history, now, current, needed, terms.start_seconds)
     if reason is ScalingReason.GPUS_NEVER_CAME:
         history = replace(history, gave_up_at=now)
     return _limited(policy, history, current, wanted, reason, terms)
@@ -218,7 +230,7 @@ def _corrected(
 
 
 def _wanted(
-    snapshot: Snapshot, history: History, now: float, current: int, needed: int, start: float
+    snapshot: Snapshot, policy: ScalingPolicy, history: History, now: float, current: int, needed: int, start: float
 ) -> tuple[int, ScalingReason]:
     """Return the replicas before limits."""
     if snapshot.waiting_for_gpus and snapshot.waiting_for_gpus_seconds > PENDING_STARTS * start:
@@ -227,10 +239,10 @@ def _wanted(
         if history.gave_up_at is not None and now - history.gave_up_at < BACK_OFF_SECONDS:
             return current, ScalingReason.STEADY
         return min(needed, max(current + UP_REPLICAS, current * UP_FACTOR)), ScalingReason.DEMAND_RISES
-    held = history.most_needed(now - HOLD_SECONDS)
+    held = history.most_needed(now - policy.hold_seconds)
     if held < current:
         return held, ScalingReason.DEMAND_FELL
-    soon = max(history.most_needed(now - CANCEL_SECONDS), snapshot.ready)
+    soon = max(history.most_needed(now - policy.cancel_seconds), snapshot.ready)
     if snapshot.starting and soon < current:
         return soon, ScalingReason.CANCELLED
     return current, ScalingReason.STEADY
@@ -251,8 +263,8 @@ def _limited(
     elif replicas == current and reason is not ScalingReason.GPUS_NEVER_CAME:
         reason = ScalingReason.STEADY
     said = {
-        ScalingReason.DEMAND_FELL: f"; less was needed for {HOLD_SECONDS / 60:.0f} minutes",
-        ScalingReason.CANCELLED: f"; less was needed for {CANCEL_SECONDS / 60:.0f} minutes, so start-ups are cancelled",
+        ScalingReason.DEMAND_FELL: f"; less was needed for {_minutes(policy.hold_seconds)}",
+        ScalingReason.CANCELLED: f"; less was needed for {_minutes(policy.cancel_seconds)}, so start-ups are cancelled",
         ScalingReason.GPUS_NEVER_CAME: f"; GPUs did not come, nothing is added for {BACK_OFF_SECONDS / 60:.0f} minutes",
     }
     return Decision(
@@ -264,6 +276,15 @@ def _limited(
         terms=terms,
         history=history,
     )
+
+
+def _minutes(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> _minutes(1500), _minutes(40)
+    ('25 minutes', '40 seconds')
+    """
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 def _held(

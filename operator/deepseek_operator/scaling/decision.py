@@ -17,6 +17,7 @@ class ReplicaReason(StrEnum):
     BELOW_MINIMUM = "BelowMinimum"
     ABOVE_MAXIMUM = "AboveMaximum"
     HOLDING = "Holding"
+    MEASURED = "Measured"
     NO_PLAN = "NoPlan"
 
 
@@ -41,8 +42,9 @@ def desired_replicas(
     plan_replicas: int | None,
     spec_replicas: int | None,
     running: int,
+    measured: int | None = None,
 ) -> ReplicaDecision:
-    """Return how many replicas an object should have while no metrics are looked at.
+    """Return how many replicas an object should have: by what was measured, and else by its plan.
 
     Args:
         owner: who decides; with ``External`` only ``spec_replicas`` counts.
@@ -51,6 +53,7 @@ def desired_replicas(
         plan_replicas: that serve the asked demand; None when there is no plan.
         spec_replicas: ``spec.replicas``; None while nobody has set it, which keeps what runs and makes at least 1.
         running: replicas that the child asks for now, 0 or more; 0 when there is no child.
+        measured: replicas that `decide` has chosen for this plan; None where nothing was measured.
 
     >>> desired_replicas(owner=ScalingOwner.OPERATOR, limits=Limits(least=1, most=4),
     ...                  plan_replicas=2, spec_replicas=None, running=0).replicas
@@ -60,6 +63,8 @@ def desired_replicas(
         return _external(max(1, running) if spec_replicas is None else spec_replicas)
     if plan_replicas is None:
         return _without_plan(limits.most, running)
+    if measured is not None:
+        return _measured(measured, limits)
     if running > limits.most:
         return ReplicaDecision(
             replicas=limits.most,
@@ -82,6 +87,14 @@ def _external(replicas: int) -> ReplicaDecision:
         replicas=replicas,
         reason=ReplicaReason.EXTERNAL_OWNER,
         message=f"scaling.owner External decides, and asks for {_replicas(replicas)}",
+    )
+
+
+def _measured(replicas: int, limits: Limits) -> ReplicaDecision:
+    """Return a measured number within limits that may have been changed since it was decided."""
+    kept = min(max(replicas, limits.least), limits.most)
+    return ReplicaDecision(
+        replicas=kept, reason=ReplicaReason.MEASURED, message=f"the measured load asks for {_replicas(kept)}"
     )
 
 

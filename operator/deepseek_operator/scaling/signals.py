@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,15 +37,19 @@ class Signal:
 
     @property
     def present(self) -> bool:
-        """Whether the value may be used."""
-        return self.availability is Availability.PRESENT and self.age_seconds <= self.stale_seconds
+        """Whether the value may be used; what is no number of 0 or more never is."""
+        return self.availability is Availability.PRESENT and self.age_seconds <= self.stale_seconds and self._counts
 
     @property
     def state(self) -> Availability:
         """What it is, its age considered."""
         if self.availability is Availability.PRESENT and not self.present:
-            return Availability.STALE
+            return Availability.STALE if self._counts else Availability.WRONG_UNIT
         return self.availability
+
+    @property
+    def _counts(self) -> bool:
+        return math.isfinite(self.value) and self.value >= 0.0
 
 
 ABSENT = Signal(availability=Availability.ABSENT)

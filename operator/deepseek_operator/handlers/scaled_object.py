@@ -1,0 +1,190 @@
+"""What scaling needs to know of one object's spec and plan, as values that are made once per version of both."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from deepseek_operator.api.fingerprint import spec_fingerprint
+from deepseek_operator.api.ladder import Position
+from deepseek_operator.api.parse import parse
+from deepseek_operator.api.served_model import served_names
+from deepseek_operator.api.spec_engine import EngineType
+from deepseek_operator.api.spec_scaling import ScalingOwner
+from deepseek_operator.api.to_request import plan_request
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
+from deepseek_operator.errors import DeepSeekOperatorError
+from deepseek_operator.handlers.acceptance import genuine_plan
+from deepseek_operator.planner.replica import pace_of
+from deepseek_operator.planner.request import Sla
+from deepseek_operator.planner.result import Plan
+from deepseek_operator.resources.priorityclass import PREEMPTING, PRIORITY_VALUES
+from deepseek_operator.resources.triton import model_name
+from deepseek_operator.scaling.decide import Limit
+from deepseek_operator.scaling.limits import owner_limits
+from deepseek_operator.scaling.replica_capacity import ReplicaCapacity
+from deepseek_operator.scaling.schedules import Limits, limits_at
+from deepseek_operator.scaling.simulated_object import capacity_of
+
+JsonObject = Mapping[str, Any]
+
+REMEMBERED_CAPACITIES = 128
+"""Speeds of replicas that are kept for objects that are alike, some 10 kB each."""
+
+NO_SLA = "NoSla"
+SPEED_UNKNOWN = "SpeedUnknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """What a `ScaledObject` was made of: another key makes another one."""
+
+    generation: int
+    plan_hash: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, body: JsonObject) -> Key:
+        """Return the key of an object as it is now."""
+        status = body.get("status") or {}
+        return cls(
+            generation=int(body["metadata"].get("generation") or 0),
+            plan_hash=str((status.get("plan") or {}).get("hash") or ""),
+            fingerprint=str(status.get("fingerprint") or ""),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledObject:
+    """One object whose plan runs.
+
+    Args:
+        key: what it was made of.
+        release: of the engine; empty where an image of the owner's makes it unknown.
+        sla: its service level; None when it has none.
+        capacity: of one replica; None when nothing can be decided, which ``why_not`` tells.
+        why_not: reason and sentence why the number of replicas does not follow what is measured; None when it does.
+        external: whether somebody else owns the number of replicas.
+        least: fewest replicas.
+        until: when its limits may change next, in seconds since 1970; None for never.
+        limits: upper limits that its owner has set.
+        output_tokens: mean length of an answer that was planned with.
+        pods_per_replica: 1, or the nodes of a group.
+        gpu: product that its replicas take, or the kind of share of it.
+        gpus_per_replica: of those.
+        priority: value of its pods' PriorityClass; of a class of the owner's own, that of the default.
+        preempts: whether kube-scheduler stops pods of lower priority for its pods.
+    """
+
+    key: Key
+    uid: str
+    namespace: str
+    name: str
+    engine: str
+    release: str
+    served_name: str
+    sla: Sla | None
+    capacity: ReplicaCapacity | None
+    why_not: tuple[str, str] | None
+    external: bool
+    least: int
+    until: float | None
+    limits: tuple[Limit, ...]
+    output_tokens: int
+    pods_per_replica: int
+    gpu: str
+    gpus_per_replica: int
+    priority: int
+    preempts: bool
+
+
+class ScaledObjects:
+    """Makes them, and keeps the speeds that objects share."""
+
+    def __init__(self) -> None:
+        self._capacities: OrderedDict[tuple[str, str], ReplicaCapacity | None] = OrderedDict()
+
+    def of(self, body: JsonObject, key: Key, now: datetime) -> ScaledObject | None:
+        """Return an object for scaling; None when no plan of its present spec runs.
+
+        Args:
+            body: the object.
+            key: of it.
+            now: an aware time, which tells the windows that are open.
+        """
+        plan = genuine_plan((body.get("status") or {}).get("plan") or {})
+        if plan is None:
+            return None
+        try:
+            deployment = parse(body)
+            limits = limits_at(deployment.spec, now)
+            position = Position(model=limits.model, window=limits.window)
+            if spec_fingerprint(deployment, position) != key.fingerprint:
+                return None
+            capacity = self._capacity(deployment, plan, key, position)
+        except DeepSeekOperatorError:
+            return None  # the object's own loop tells why
+        return _made(body["metadata"]["uid"], deployment, plan, key, capacity, limits)
+
+    def _capacity(
+        self, deployment: DeepSeekDeployment, plan: Plan, key: Key, position: Position
+    ) -> ReplicaCapacity | None:
+        known = (key.fingerprint, key.plan_hash)
+        if known not in self._capacities:
+            request = plan_request(deployment, position)
+            pace = pace_of(request, plan)
+            found = capacity_of(plan, pace, request.sla) if pace is not None and request.sla is not None else None
+            self._capacities[known] = found
+            if len(self._capacities) > REMEMBERED_CAPACITIES:
+                self._capacities.popitem(last=False)
+        return self._capacities[known]
+
+
+def _made(
+    uid: str,
+    deployment: DeepSeekDeployment,
+    plan: Plan,
+    key: Key,
+    capacity: ReplicaCapacity | None,
+    limits: Limits,
+) -> ScaledObject:
+    spec, metadata, cost = deployment.spec, deployment.metadata, deployment.spec.hardware.max_cost_per_hour_usd
+    priority = "" if spec.priority_class_name else (spec.priority or Priority.STANDARD).value
+    triton = spec.engine.type is EngineType.TRITON
+    why_not: tuple[str, str] | None = None
+    if spec.sla is None:
+        why_not = (NO_SLA, "without spec.sla no load is too much for a replica, so replicas stay as planned")
+    elif capacity is None:
+        why_not = (SPEED_UNKNOWN, f"the speed of {plan.gpu} is not known, so replicas stay as planned")
+    sla = spec.sla
+    return ScaledObject(
+        key=key,
+        uid=uid,
+        namespace=metadata.namespace,
+        name=metadata.name,
+        engine="triton" if triton else "vllm",
+        release="" if spec.engine.image and not spec.engine.release else plan.engine_release,
+        served_name=model_name(deployment) if triton else served_names(spec, plan)[0],
+        sla=None if sla is None else Sla(**sla.model_dump()),
+        capacity=capacity,
+        why_not=why_not,
+        external=spec.scaling.owner is ScalingOwner.EXTERNAL,
+        least=limits.least,
+        until=None if limits.until is None else limits.until.timestamp(),
+        limits=owner_limits(
+            plan,
+            most=Limit(replicas=limits.most, name=limits.named("maxReplicas")),
+            max_gpus_total=spec.hardware.max_gpus_total,
+            max_cost_per_hour_usd=None if cost is None else Decimal(cost),
+        ),
+        output_tokens=spec.workload.output_tokens,
+        pods_per_replica=plan.nodes_per_replica,
+        gpu=plan.gpu if plan.share is None else f"{plan.gpu} ({plan.share})",
+        gpus_per_replica=plan.gpus_per_replica,
+        priority=PRIORITY_VALUES.get(priority, 0),
+        preempts=priority in PREEMPTING and plan.nodes_per_replica == 1,
+    )
