@@ -10,6 +10,7 @@ its tables of vLLM's current release.
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 from aiconfigurator_core.sdk import common, config, models, perf_database
 from aiconfigurator_core.sdk.backends.factory import get_backend
+
+from deepseek_operator.aiconfigurator import prompt_tokens_of_step
 
 DATA = Path(__file__).parent.parent / "tests/accuracy/data"
 LLAMA_70B, LLAMA_8B = "meta-llama/Meta-Llama-3.1-70B", "meta-llama/Meta-Llama-3.1-8B"
@@ -29,21 +32,22 @@ NAMES = {
 
 MATRICES = {"": "bfloat16", "bf16": "bfloat16", "fp8": "fp8", "fp4": "nvfp4", "int4": "int4_wo"}
 INPUT_TOKENS, OUTPUT_TOKENS = 4000, 1000
+CASE_COLUMNS = ("model", "gpu", "tp", "dp", "ep", "max_num_batched_tokens", "batch", "ttft_ms", "tpot_ms")
 CASES = (
-    ("deepseek-ai/DeepSeek-V3", "h200_sxm", 8, "fp8_block", "fp8_block", INPUT_TOKENS),
-    ("deepseek-ai/DeepSeek-V3", "h100_sxm", 16, "fp8_block", "fp8_block", INPUT_TOKENS),
-    ("deepseek-ai/DeepSeek-R1", "b200_sxm", 8, "fp8_block", "fp8_block", INPUT_TOKENS),
-    (LLAMA_70B, "h100_sxm", 8, "bfloat16", "", INPUT_TOKENS),
-    (LLAMA_70B, "a100_sxm", 8, "bfloat16", "", 2048),
+    ("deepseek-ai/DeepSeek-V3", "h200_sxm", 8, "fp8_block", "fp8_block", (8192,)),
+    ("deepseek-ai/DeepSeek-V3", "h100_sxm", 16, "fp8_block", "fp8_block", (4096, 8192)),
+    ("deepseek-ai/DeepSeek-R1", "b200_sxm", 8, "fp8_block", "fp8_block", (8192, 16384)),
+    (LLAMA_70B, "h100_sxm", 8, "bfloat16", "", (4096, 8192)),
+    (LLAMA_70B, "a100_sxm", 8, "bfloat16", "", (2048, 4096, 8192)),
 )
-"""Model, product, GPUs, matrices, experts, and the tokens of a step that the engine takes on that product."""
+"""Model, product, GPUs, matrices, experts, and the tokens of a step that plans choose among on that product."""
 
 
 def main() -> None:
     """Ask and write."""
     logging.disable(logging.CRITICAL)
     write("aiconfigurator_points.csv", ("row", "tpot_ms"), measured_points())
-    write("aiconfigurator_cases.csv", ("model", "gpu", "tp", "dp", "ep", "batch", "ttft_ms", "tpot_ms"), cases())
+    write("aiconfigurator_cases.csv", CASE_COLUMNS, cases())
 
 
 def write(name: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
@@ -76,8 +80,9 @@ def measured_points() -> Iterator[tuple[int, float]]:
 
 def cases() -> Iterator[tuple[Any, ...]]:
     """Yield the expected latencies of one replica for every split of the cases' GPUs."""
-    for model, gpu, gpus, matrices, experts, chunk in CASES:
-        for tensor in (1, 2, 4, 8):
+    for model, gpu, gpus, matrices, experts, limits in CASES:
+        for tensor, limit in itertools.product((1, 2, 4, 8), limits):
+            chunk = prompt_tokens_of_step(limit, INPUT_TOKENS)
             widths = range(1, 2) if not experts else range(gpus // tensor, gpus // tensor + 1)
             for data in widths:
                 for expert in (False, True) if experts else (False,):
@@ -89,7 +94,7 @@ def cases() -> Iterator[tuple[Any, ...]]:
                             model, gpu, split=split, matrices=matrices, experts=experts, load=load, chunk=chunk
                         )
                         if found is not None:
-                            yield model, gpu, tensor, data, expert, batch, round(found[0], 1), round(found[1], 3)
+                            yield model, gpu, tensor, data, expert, limit, batch, round(found[0], 1), round(found[1], 3)
 
 
 def answer(

@@ -166,8 +166,27 @@ def question(point: ServingPoint) -> dict[str, Any] | None:
         "batch": point.batch,
         "input_tokens": point.input_tokens,
         "output_tokens": point.output_tokens,
-        "chunk_tokens": point.max_num_batched_tokens,
+        "chunk_tokens": prompt_tokens_of_step(point.max_num_batched_tokens, point.input_tokens),
     }
+
+
+def prompt_tokens_of_step(max_num_batched_tokens: int, input_tokens: int) -> int:
+    """Return the prompt tokens of a step that the library is asked about: as many whole prompts as the step holds.
+
+    The library's own search asks so. On measured points of dense models the answers for steps of 8,192 tokens, the
+    engine's default there, make a prediction as good as those for one prompt a step (11.8 % and 11.9 %).
+
+    Args:
+        max_num_batched_tokens: tokens of one step; 0 reads every prompt in one step.
+        input_tokens: of one prompt, 1 or more.
+
+    >>> prompt_tokens_of_step(8192, 4000), prompt_tokens_of_step(2048, 4000), prompt_tokens_of_step(0, 4000)
+    (8000, 2048, 4000)
+    """
+    if not max_num_batched_tokens:
+        return input_tokens
+    prompts = max_num_batched_tokens // input_tokens
+    return prompts * input_tokens if prompts else max_num_batched_tokens
 
 
 def _matrices(point: ServingPoint) -> str:

@@ -50,9 +50,8 @@ def _seconds(question: dict[str, Any], folder: str) -> dict[str, Any] | None:
     database = _database(question["system"], question["backend"])
     model = _model(_config_folder(folder, json.dumps(question["config"], sort_keys=True)), _split(question))
     load = RuntimeConfig(batch_size=question["batch"], isl=question["input_tokens"], osl=question["output_tokens"])
-    chunk = min(question["input_tokens"], question["chunk_tokens"] or question["input_tokens"])
     # a fresh backend for each question: its own cache forgets which model it was asked about
-    summary = get_backend(question["backend"]).run_agg(model, database, load, ctx_tokens=chunk)
+    summary = get_backend(question["backend"]).run_agg(model, database, load, ctx_tokens=question["chunk_tokens"])
     found = summary.get_result_dict()
     if not _is_measured(summary.get_per_ops_source(), summary.get_per_ops_data()):
         return None

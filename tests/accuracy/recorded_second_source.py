@@ -38,14 +38,15 @@ class Curve:
 
 
 @cache
-def curves() -> Mapping[tuple[str, str, Parallelism], Curve]:
-    """Return the recorded curves by model, product (the library's names) and split."""
-    found: dict[tuple[str, str, Parallelism], list[tuple[float, float, float]]] = {}
+def curves() -> Mapping[tuple[str, str, Parallelism, int], Curve]:
+    """Return the recorded curves by model, product (the library's names), split, and tokens of a step."""
+    found: dict[tuple[str, str, Parallelism, int], list[tuple[float, float, float]]] = {}
     with (DATA / "aiconfigurator_cases.csv").open(newline="") as lines:
         for row in csv.DictReader(lines):
             split = Parallelism(tensor=int(row["tp"]), data=int(row["dp"]), expert=row["ep"] == "True")
             point = (float(row["batch"]), float(row["ttft_ms"]), float(row["tpot_ms"]))
-            found.setdefault((row["model"], row["gpu"], split), []).append(point)
+            key = row["model"], row["gpu"], split, int(row["max_num_batched_tokens"])
+            found.setdefault(key, []).append(point)
     return {
         key: Curve(batches=tuple(batches), ttft=tuple(ttft), tpot=tuple(tpot))
         for key, points in found.items()
@@ -53,9 +54,9 @@ def curves() -> Mapping[tuple[str, str, Parallelism], Curve]:
     }
 
 
-def curve(model: str, gpu_id: str, split: Parallelism) -> Curve | None:
+def curve(model: str, gpu_id: str, split: Parallelism, max_num_batched_tokens: int) -> Curve | None:
     """Return the recorded curve of a model of the cases on a product of the catalogue."""
-    return curves().get((DENSE.get(model, model), SYSTEMS.get(gpu_id, ""), split))
+    return curves().get((DENSE.get(model, model), SYSTEMS.get(gpu_id, ""), split, max_num_batched_tokens))
 
 
 class RecordedSource:
@@ -69,7 +70,7 @@ class RecordedSource:
 
     def opinion(self, point: ServingPoint) -> SecondOpinion | None:
         """Return the recorded answer; None beyond what was recorded."""
-        found = curve(self._model, point.gpu.id, point.parallelism)
+        found = curve(self._model, point.gpu.id, point.parallelism, point.max_num_batched_tokens)
         if found is None or point.batch > found.batches[-1]:
             return None
         return SecondOpinion(tpot_seconds=found.tpot_at(point.batch) / 1000)

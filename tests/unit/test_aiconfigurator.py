@@ -18,6 +18,7 @@ from deepseek_operator.performance.prediction import PredictionSource
 from deepseek_operator.performance.roofline import predict
 from deepseek_operator.performance.second_source import SecondOpinion
 from deepseek_operator.planner.plan import plan, plan_with
+from deepseek_operator.planner.request import PinnedParallelism
 from deepseek_operator.planner.result import Plan
 from planner_values import A100, H100, R1, planned, pool, request, supply
 
@@ -82,7 +83,7 @@ def test_a_dense_model_is_asked_about_in_the_librarys_words():
         "batch": 80,
         "input_tokens": 4000,
         "output_tokens": 1000,
-        "chunk_tokens": 8192,
+        "chunk_tokens": 8000,
     }
 
 
@@ -198,3 +199,25 @@ def test_a_source_that_breaks_leaves_the_plan_as_without_it(answers: int):
 def test_a_source_is_no_part_of_the_question():
     assert replace(request(), second_source=Fixed(0.020)) == request()
     assert planned(replace(request(), second_source=None), supply(pool(H100))) == planned(request(), supply(pool(H100)))
+
+
+@dataclass
+class ByStep(Fixed):
+    """A source that finds steps of 4,096 tokens faster than all others."""
+
+    def opinion(self, point: ServingPoint) -> SecondOpinion | None:
+        return SecondOpinion(tpot_seconds=self.tpot_seconds if point.max_num_batched_tokens == 4096 else 1.0)
+
+
+@pytest.mark.parametrize(("pinned", "expected"), [(None, 4096), (8192, None)])
+def test_steps_follow_the_second_source_where_the_service_level_needs_them(pinned: int | None, expected: int | None):
+    asked = request(max_num_batched_tokens=pinned, parallelism=PinnedParallelism(tensor=4, pipeline=1, data=1))
+    found = plan_with(ByStep(0.020), asked, supply(pool(H100)))
+    assert (found.max_num_batched_tokens if isinstance(found, Plan) else None) == expected
+
+
+def test_steps_stay_the_engines_where_no_service_level_is_asked_for():
+    asked = request(sla=None, parallelism=PinnedParallelism(tensor=4, pipeline=1, data=1))
+    found = plan_with(ByStep(0.020), asked, supply(pool(H100)))
+    assert isinstance(found, Plan)
+    assert found.max_num_batched_tokens == 8192

@@ -13,6 +13,14 @@ from deepseek_operator.units import GIB
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
+STEP_TOKENS = (4096, 8192)
+"""Tokens of a scheduler step that a plan may choose where the engine's own default misses a service level.
+
+Shorter ones are better for the time between tokens, longer ones for the first token. Source: section "Chunked Prefill"
+of https://docs.vllm.ai/en/stable/configuration/optimization/.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchLimits:
     """Limits of one scheduler step when the user sets none."""

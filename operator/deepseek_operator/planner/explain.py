@@ -223,7 +223,12 @@ def _why_this_batch(request: PlanRequest, best: Choice) -> str:
     text = ""
     if told.max_num_seqs < preferred.max_num_seqs:
         text += f" A batch ends at {told.max_num_seqs:,} requests, so that a burst waits and does not slow all others."
-    if told.max_num_batched_tokens < preferred.max_num_batched_tokens:
+    if best.has_chosen_steps:
+        text += (
+            f" Steps of {told.max_num_batched_tokens:,} tokens keep the service level, which the engine's "
+            f"{preferred.max_num_batched_tokens:,} miss."
+        )
+    elif told.max_num_batched_tokens < preferred.max_num_batched_tokens:
         text += f" Steps of {told.max_num_batched_tokens:,} tokens leave room for the KV cache."
     return text
 

@@ -17,7 +17,13 @@ from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, 
 from deepseek_operator.planner.price import cost, ranking_price
 from deepseek_operator.planner.request import PinnedParallelism, PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
-from deepseek_operator.planner.sizing import predict_percentiles, predict_speed, size_memory, smaller_batches
+from deepseek_operator.planner.sizing import (
+    predict_percentiles,
+    predict_speed,
+    size_memory,
+    smaller_batches,
+    steps_worth_trying,
+)
 from deepseek_operator.planner.topology import replicas_held
 from deepseek_operator.units import ceil_div
 
@@ -30,6 +36,7 @@ class Choice:
         requests: requests in flight in the busiest replica.
         percentiles: latencies at the service level's percentile; None without a service level.
         is_sure: whether the service level also holds at the upper end of the prediction's 90 % band.
+        has_chosen_steps: whether the service level holds only with other tokens per step than the engine's own.
     """
 
     candidate: Candidate
@@ -39,6 +46,7 @@ class Choice:
     predicted: Prediction | None
     percentiles: LatencyPercentiles | None = None
     is_sure: bool = True
+    has_chosen_steps: bool = False
 
     @property
     def gpus(self) -> int:
@@ -57,7 +65,7 @@ class Choice:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sort key: cheapest, sure memory, fewest GPUs, mildest precision, sure service level, simplest split, name."""
+        """Sort key: cheapest, sure memory, fewest GPUs, mildest precision, sure speed, own steps, simplest split."""
         split, pool = self.candidate.split, self.candidate.pool
         return (
             self.ranking_cost,
@@ -65,6 +73,7 @@ class Choice:
             self.gpus,
             self.candidate.rung.order,
             not self.is_sure,
+            self.has_chosen_steps,
             self.candidate.nodes,
             split.data,
             split.expert,
@@ -122,11 +131,22 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
     limit = host_memory_limit(request, candidate, memory, replicas)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
+    outcome = _served(request, candidate, memory, requests, replicas)
+    if isinstance(outcome, Broken):
+        instead = _with_other_steps(request, candidate, memory, requests, replicas, outcome)
+        return instead or _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, outcome)
+    return outcome
+
+
+def _served(
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, replicas: int
+) -> Choice | Broken:
+    """Return the candidate as a choice when it keeps the service level with the settings of an estimate."""
     predicted = predict_speed(request, candidate, memory, requests)
     at = predict_percentiles(request, candidate, memory, requests, predicted, replicas=replicas)
     limit = service_level_limit(request, predicted, at)
     if limit is not None:
-        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, limit)
+        return limit
     return Choice(
         candidate=candidate,
         replicas=replicas,
@@ -136,6 +156,21 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
         percentiles=at,
         is_sure=_is_sure(request, at),
     )
+
+
+def _with_other_steps(
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, replicas: int, broken: Broken
+) -> Choice | None:
+    """Return the candidate with tokens per step that keep a service level which the engine's own miss; None without."""
+    is_first_token = broken.is_first_token
+    for settings in steps_worth_trying(request, candidate, memory, requests, is_first_token=is_first_token):
+        other = size_memory(request, candidate, requests, settings)
+        if memory_limit(request, other, requests) is not None:
+            continue
+        outcome = _served(request, candidate, other, requests, replicas)
+        if isinstance(outcome, Choice) and host_memory_limit(request, candidate, other, replicas) is None:
+            return replace(outcome, has_chosen_steps=True)
+    return None
 
 
 def _within_host_memory(request: PlanRequest, candidate: Candidate) -> Candidate:

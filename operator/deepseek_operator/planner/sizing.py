@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from deepseek_operator.catalog.batch_limits import default_batch_limits
+from deepseek_operator.catalog.batch_limits import STEP_TOKENS, default_batch_limits
 from deepseek_operator.catalog.engines import DEFAULT_ENGINE, engine_release
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.memory.estimate import EngineSettings, MemoryEstimate, estimate
+from deepseek_operator.performance.chunked_prefill import further_steps
 from deepseek_operator.performance.features import Precision, ServingPoint
 from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.performance.queueing import LatencyPercentiles, latency_percentiles
 from deepseek_operator.performance.roofline import matrix_tflops, predict
+from deepseek_operator.performance.second_source import is_asked
 from deepseek_operator.planner.candidates import Candidate
 from deepseek_operator.planner.demand import batch_limit
 from deepseek_operator.planner.engine_features import NO_FEATURES, with_features
@@ -143,6 +145,35 @@ def smaller_batches(request: PlanRequest, settings: EngineSettings, per_engine: 
         tokens //= 2
         found.append(replace(found[-1] if found else settings, max_num_batched_tokens=tokens))
     return found
+
+
+def steps_worth_trying(
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, *, is_first_token: bool
+) -> list[EngineSettings]:
+    """Return the settings of an estimate with other tokens per step that change a prediction; none where pinned.
+
+    By the roofline alone only the first token depends on them, while a prompt does not fit into one step. A second
+    source that is asked about the replica says what they do to the others.
+
+    Args:
+        request: the question.
+        candidate: GPUs, split and precision.
+        memory: an estimate of it with the engine's own tokens per step.
+        requests: planned requests in flight in the replica, 1 or more.
+        is_first_token: whether nothing but the time to the first token is too long.
+    """
+    pinned, second = request.max_num_batched_tokens is not None, request.second_source is not None
+    if pinned or not (second or is_first_token):
+        return []
+    point = _point(request, candidate, memory, requests)
+    if point is None:
+        return []
+    settings = memory.settings
+    others = [each for each in STEP_TOKENS if each != settings.max_num_batched_tokens]
+    if not (second and request.features == NO_FEATURES and is_asked(point)):
+        longer = [each for each in others if each > settings.max_num_batched_tokens]
+        others = longer if is_first_token and further_steps(point) else []
+    return [replace(settings, max_num_batched_tokens=each) for each in others]
 
 
 def preferred_settings(request: PlanRequest, candidate: Candidate, requests: int) -> EngineSettings:
