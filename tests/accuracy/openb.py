@@ -64,6 +64,22 @@ def arrivals(known: list[PodShape], seed: int, gpus: float) -> list[PodShape]:
     return order
 
 
+def sample(workload: str, seed: int, count: int) -> tuple[list[Room], dict[PodShape, int]]:
+    """Return some of the GPU nodes, and so many pods drawn from the workload that they ask for all GPUs of these."""
+    chance = random.Random(seed)  # noqa: S311 - a repeatable choice, no secret
+    nodes = chance.sample([node for node in rooms() if node.free_milli], count)
+    gpus, order = sum(len(node.free_milli) for node in nodes), pods(workload)
+    chance.shuffle(order)
+    asked, wanted = 0, dict[PodShape, int]()
+    for shape in order:
+        if asked >= gpus * 1000:
+            break
+        if not shape.gpus or any(shape.may_run_on(node.product) for node in nodes):
+            wanted[shape] = wanted.get(shape, 0) + 1
+            asked += shape.demand_milli
+    return nodes, wanted
+
+
 def allocated_percent(placer: OneByOne, order: list[PodShape], gpus: int) -> float:
     """Return the share of the GPUs that is allocated after all have come."""
     return sum(shape.demand_milli for shape in order if placer.place(shape)) / gpus / 10
