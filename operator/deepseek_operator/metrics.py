@@ -83,6 +83,25 @@ class Metrics:
             ["namespace", "name"],
             registry=registry,
         )
+        self.cluster_gpus = Gauge(
+            "deepseek_operator_cluster_gpus",
+            "Physical GPUs of the cluster by product and state: used, free, unusable (free on a node that nothing can "
+            "be planned on), stranded (free, but no replica of a DeepSeekDeployment can use it).",
+            ["gpu", "state"],
+            registry=registry,
+        )
+        self.cluster_cost = Gauge(
+            "deepseek_operator_cluster_cost_usd_per_hour",
+            "Cost of all GPUs of a product in US dollars per hour; missing where one of them has no price.",
+            ["gpu"],
+            registry=registry,
+        )
+        self.placeable_replicas = Gauge(
+            "deepseek_operator_placeable_replicas",
+            "Further replicas of a DeepSeekDeployment that fit on what is free now, each object looked at alone.",
+            ["namespace", "name"],
+            registry=registry,
+        )
         self.leading = Gauge(
             "deepseek_operator_leading",
             "1 while this process is the active operator, else 0.",

@@ -57,7 +57,7 @@ class Verdict:
         member: the deployment.
         running: replicas whose pods all have a node.
         now: replicas that run or could start on what is free, those of higher priority served first.
-        if_packed: replicas that the best placement holds; None where GPUs are shared, which is not searched.
+        if_packed: replicas that the best placement holds; None where GPUs are shared, or nobody searched.
         more: further replicas of it alone that fit on what is free now.
         nodes: where the new replicas would go now, one entry per pod.
         reason: why not all fit now, one sentence; empty when they do.
@@ -92,13 +92,13 @@ def place_fleet(members: Sequence[Member], inventory: Inventory, *, seconds: flo
     Args:
         members: in any order.
         inventory: of the cluster; pods of members that run there count as theirs.
-        seconds: longest search for the best placement.
+        seconds: longest search for the best placement; with 0 nobody has one.
     """
     ordered = sorted(members, key=lambda member: member.rank)
     free = {node.name: node.free_gpus for node in inventory.nodes}
     grounds = Grounds(inventory)
     running = _running(ordered, inventory)
-    packed, gap = _packed(ordered, inventory, grounds, seconds)
+    packed, gap = _packed(ordered, inventory, grounds, seconds) if seconds else ({}, 0.0)
     verdicts = []
     for member in ordered:
         runs = min(member.replicas, running.get(member.rank, 0))

@@ -8,7 +8,7 @@ from typing import Any
 
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
-from deepseek_operator.capacity.fleet import FleetAnswer, Member, Verdict, place_fleet
+from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Member, Verdict, place_fleet
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
 from deepseek_operator.capacity.shopping import NodePool, node_pools
@@ -33,11 +33,31 @@ def capacity_report(
         InvalidSpecError: one of the specs cannot be obeyed.
     """
     members, without_plan = _planned(deployments, inventory, at_max=at_max)
-    answer = place_fleet(members, inventory)
+    return fleet_report(members, inventory, without_plan=without_plan, suggest=suggest)
+
+
+def fleet_report(
+    members: Sequence[Member],
+    inventory: Inventory,
+    *,
+    without_plan: Sequence[tuple[DeepSeekDeployment, Infeasible]] = (),
+    suggest: bool = False,
+    packing_seconds: float = PACKING_SECONDS,
+) -> dict[str, Any]:
+    """Return the same as `capacity_report` for deployments whose plans are known.
+
+    Args:
+        members: with their plans.
+        inventory: of the cluster.
+        without_plan: others, and why they have none.
+        suggest: also looks for node pools for what does not fit.
+        packing_seconds: longest search for the best placement; 0 leaves it out.
+    """
+    answer = place_fleet(members, inventory, seconds=packing_seconds)
     short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
     stranded = _stranded(inventory, answer)
     return {
-        "gpus": _products(inventory),
+        "gpus": gpu_products(inventory),
         "placed": [_placed(verdict) for verdict in answer.verdicts],
         "unplaced": [*(_refused(*each) for each in without_plan), *(_unplaced(verdict) for verdict in short)],
         "stranded": stranded,
@@ -62,7 +82,7 @@ def _planned(
     return members, without_plan
 
 
-def _products(inventory: Inventory) -> list[dict[str, Any]]:
+def gpu_products(inventory: Inventory) -> list[dict[str, Any]]:
     """Return the GPUs of each product: physical ones, never multiplied by sharing."""
     by_product: dict[str, list[NodeInventory]] = {}
     for node in inventory.nodes:

@@ -40,6 +40,9 @@ def run(
     node_autoscaling: Annotated[
         bool, typer.Option(help="Pods that wait for GPUs make nodes come: ask for more replicas than free GPUs hold.")
     ] = False,
+    capacity_page: Annotated[
+        bool, typer.Option(help="Serve /capacity: the cluster's GPUs and who holds them, of all namespaces.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Watch DeepSeekDeployments and keep the cluster as they say, until SIGTERM."""
@@ -66,6 +69,7 @@ def run(
                 hold_seconds=scaling_hold_seconds,
                 node_autoscaling=node_autoscaling,
             ),
+            capacity_page=capacity_page,
         ),
         verbose=verbose,
     )

@@ -58,7 +58,8 @@ async def _run(settings: Settings) -> None:
     async with await connect(settings.kubeconfig, metrics.on_call) as cluster:
         operator = Operator(cluster, settings, metrics)
         try:
-            endpoints = Endpoints(settings.address, settings.port, metrics.registry, operator.heartbeat)
+            capacity = operator.capacity.page if settings.capacity_page else None
+            endpoints = Endpoints(settings.address, settings.port, metrics.registry, operator.heartbeat, capacity)
         except OSError as error:
             wanted = f"{settings.address}:{settings.port}"
             raise DeepSeekOperatorError(f"cannot listen on {wanted}: {error.strerror or error}") from error
@@ -91,7 +92,7 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         metrics.leading.set(1)
         followers = Followers(cluster, operator, settings.namespaces)
         await operator.discovery.look()
-        beside = [followers.run(), operator.discovery.run(), operator.scaling.run()]
+        beside = [followers.run(), operator.discovery.run(), operator.scaling.run(), operator.capacity.run()]
         if settings.leader_election:
             beside.append(leadership.hold())
         await _watch(cluster, settings, operator, followers, beside)

@@ -1,4 +1,4 @@
-"""One small HTTP page for the kubelet and Prometheus: ``/metrics``, ``/healthz``, ``/readyz``.
+"""A small HTTP server: ``/metrics``, ``/healthz`` and ``/readyz`` for machines, ``/capacity`` for people.
 
 It runs in a thread of its own, so that it can still answer "not healthy" when the event loop hangs.
 """
@@ -15,6 +15,9 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 HEARTBEAT_LIMIT_SECONDS = 60
 """The event loop beats every few seconds; a minute of silence means that it hangs."""
+
+RETRY_AFTER = "5"
+"""Seconds after which the capacity page of a large cluster is there."""
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -49,9 +52,17 @@ class Endpoints:
         port: port to listen on; 0 chooses a free one.
         registry: metrics to show.
         heartbeat: the event loop's.
+        capacity: gives the newest capacity page, None while it is being made; None serves no such page.
     """
 
-    def __init__(self, address: str, port: int, registry: CollectorRegistry, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        registry: CollectorRegistry,
+        heartbeat: Heartbeat,
+        capacity: Callable[[], bytes | None] | None = None,
+    ) -> None:
         metrics = make_wsgi_app(registry)
 
         def page(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -63,6 +74,8 @@ class Endpoints:
                 healthy = age < HEARTBEAT_LIMIT_SECONDS
                 start_response("200 OK" if healthy else "503 Service Unavailable", [("Content-Type", "text/plain")])
                 return [b"ok\n" if healthy else f"event loop silent for {age:.0f} s\n".encode()]
+            if path == "/capacity" and capacity is not None:
+                return _capacity(capacity(), start_response)
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found; try /metrics, /healthz or /readyz\n"]
 
@@ -80,3 +93,12 @@ class Endpoints:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _capacity(page: bytes | None, start_response: StartResponse) -> Iterable[bytes]:
+    html = ("Content-Type", "text/html; charset=utf-8")
+    if page is None:
+        start_response("503 Service Unavailable", [html, ("Retry-After", RETRY_AFTER), ("Refresh", RETRY_AFTER)])
+        return [b"<p>The page is being made; it appears here in some seconds.</p>\n"]
+    start_response("200 OK", [html, ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")])
+    return [page]

@@ -12,6 +12,7 @@ from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.measurements import read_measurements
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.handlers.capacity_view import CapacityView
 from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
@@ -80,6 +81,7 @@ class Operator:
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
+        self.capacity = CapacityView(self._nodes, self._observed, metrics)
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
 

@@ -31,6 +31,7 @@ class Settings:
         resync_seconds: longest time between two full passes over one object, when nothing wakes it earlier.
         settle_seconds: how long a change of the nodes may settle before all objects look at it.
         max_parallel_reconciles: objects worked on at once.
+        capacity_page: whether the page with metrics also shows GPUs and who holds them, of all namespaces.
         read_engine_metrics: whether the metrics pages of started engines are read, to correct plans.
         scaling: of the rounds that decide replicas by what engines measure.
     """
@@ -49,3 +50,4 @@ class Settings:
     max_parallel_reconciles: int = 32
     read_engine_metrics: bool = True
     scaling: ScalingOptions = field(default_factory=ScalingOptions)
+    capacity_page: bool = False
