@@ -8,7 +8,7 @@ from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_operator.api.schedule_check import time_zone
+from deepseek_operator.api.ladder_check import time_zone
 from deepseek_operator.api.spec_scaling import ScalingSchedule
 from deepseek_operator.scaling.schedules import last_start, limits_at, next_start
 from model_factories import make_deployment

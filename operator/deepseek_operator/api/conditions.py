@@ -33,6 +33,9 @@ SLA_MET = "SLAMet"
 PLAN_ACCURATE = "PlanAccurate"
 """The KV cache that the engine made is within the band of the plan; there once an engine has reported."""
 
+MEMORY_PRESSURE = "MemoryPressure"
+"""The KV cache is full, requests suffer, and no replica can be added; there where the spec asks or it is true."""
+
 ROLLING_OUT = "RollingOut"
 """A change is on its way to the running replicas; the reason says how. There only while it is true."""
 
@@ -50,6 +53,7 @@ ORDER = (
     SCALING_ACTIVE,
     SLA_MET,
     PLAN_ACCURATE,
+    MEMORY_PRESSURE,
     ROLLING_OUT,
     RECONCILING,
     STALLED,

@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from deepseek_operator.api.spec_scaling import FallbackSpec, FallbackTrigger
 from deepseek_operator.api.v1alpha1 import DeepSeekDeploymentSpec
 from deepseek_operator.catalog import models
+from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.errors import shortened
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
+from deepseek_operator.planner.gpu_share import Sharing
+from deepseek_operator.planner.hardware import AUTO, rungs
 from deepseek_operator.planner.request import PinnedParallelism, PlanRequest
+from deepseek_operator.planner.result import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +32,33 @@ class Formats:
         quantization: format of the weights.
         gpu: product that the pressed replicas run on.
         parallelism: their split.
+        share: MIG profile that they have; empty for another share.
+        exclusive: whether they have whole GPUs.
     """
 
     kv_cache: KvCacheDtype
     quantization: str
     gpu: str
     parallelism: Parallelism
+    share: str = ""
+    exclusive: bool = True
+
+    @classmethod
+    def of(cls, plan: Plan) -> Formats:
+        """Return what a plan runs."""
+        return cls(
+            kv_cache=plan.kv_cache_dtype,
+            quantization=plan.quantization,
+            gpu=plan.gpu,
+            parallelism=plan.parallelism,
+            share="" if plan.share is None else plan.share.profile,
+            exclusive=plan.share is None,
+        )
 
     def __str__(self) -> str:
-        """Return them in a few words, such as ``FP8 weights and a KV cache in fp8``."""
-        return f"{self.quantization} weights and a KV cache in {self.kv_cache.value}"
+        """Return them in a few words, such as ``Native weights and an FP8 KV cache``."""
+        cache = "the model's own" if self.kv_cache is KvCacheDtype.AUTO else f"an {self.kv_cache.value.upper()}"
+        return f"{self.quantization} weights and {cache} KV cache"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +104,45 @@ def at_position(spec: DeepSeekDeploymentSpec, asked: PlanRequest, position: Posi
     if position.formats is not None:
         request = _under_pressure(spec, request, position.formats)
     return request
+
+
+def position_of(spec: DeepSeekDeploymentSpec, plan: Plan) -> Position:
+    """Return at which position a plan was made; the window that named its model is not known any more.
+
+    Args:
+        spec: of the object.
+        plan: its accepted plan.
+    """
+    given_up = plan.compromise
+    if given_up is None:
+        return AS_ASKED
+    if given_up.kind is CompromiseKind.SCHEDULE:
+        return Position(model=plan.model_name)
+    if given_up.kind is CompromiseKind.MEMORY_PRESSURE:
+        return Position(model=plan.model_name if plan.model_name != spec.model.name else "", formats=Formats.of(plan))
+    return Position(model=given_up.asked_model if given_up.asked_model != spec.model.name else "")
+
+
+def stronger_formats(request: PlanRequest, plan: Plan) -> tuple[Formats, ...]:
+    """Return the steps down from a plan within the allowed quality: the KV cache in FP8 first, then the weights.
+
+    Whether a GPU and a model allow them, and whether they make the cache larger, is left to the planner. A KV cache
+    that the owner has pinned stays. Empty for a plan that gives something up already.
+
+    Args:
+        request: question without pressure.
+        plan: that runs.
+    """
+    given_up = plan.compromise
+    if given_up is not None and given_up.kind in {CompromiseKind.FALLBACK, CompromiseKind.NEAREST}:
+        return ()
+    now = Formats.of(plan)
+    free = request.kv_cache_dtype is KvCacheDtype.AUTO and now.kv_cache is KvCacheDtype.AUTO
+    caches = (KvCacheDtype.FP8, now.kv_cache) if free else (now.kv_cache,)
+    names = [rung.name for rung in rungs(replace(request, quantization=AUTO), gpu(plan.gpu))[0]]
+    weights = names[names.index(now.quantization) :] if now.quantization in names else [now.quantization]
+    steps = [replace(now, quantization=name, kv_cache=cache) for name in weights for cache in caches]
+    return tuple(step for step in steps if step != now)
 
 
 def replica_limits(spec: DeepSeekDeploymentSpec, model: str = "") -> tuple[int, int]:
@@ -137,6 +197,8 @@ def _under_pressure(spec: DeepSeekDeploymentSpec, request: PlanRequest, formats:
         gpus=(formats.gpu,),
         quantization=formats.quantization,
         kv_cache_dtype=formats.kv_cache,
+        sharing=Sharing.EXCLUSIVE if formats.exclusive else request.sharing,
+        mig_profile=formats.share or request.mig_profile,
         parallelism=PinnedParallelism(
             tensor=split.tensor, pipeline=split.pipeline, data=split.data, expert=split.expert
         ),

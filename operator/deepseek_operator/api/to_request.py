@@ -9,7 +9,7 @@ from functools import partial
 
 from deepseek_operator.api.engine_features import draft_shape, engine_features
 from deepseek_operator.api.ladder import AS_ASKED, Position, at_position, replica_limits
-from deepseek_operator.api.schedule_check import refuse_wrong_schedules
+from deepseek_operator.api.ladder_check import refuse_wrong_pressure, refuse_wrong_schedules
 from deepseek_operator.api.spec_engine import EngineSpec, EngineType
 from deepseek_operator.api.spec_hardware import KvCachePrecision
 from deepseek_operator.api.spec_model import ModelSpec
@@ -44,6 +44,7 @@ def plan_request(deployment: DeepSeekDeployment, position: Position = AS_ASKED) 
     """
     spec = deployment.spec
     refuse_wrong_schedules(spec)
+    refuse_wrong_pressure(spec)
     _refuse_wrong_fallbacks(spec)
     _refuse_unknown_names(spec)
     _refuse_contradicting_checkpoint(spec)

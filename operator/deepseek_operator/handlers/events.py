@@ -11,14 +11,25 @@ from deepseek_operator.api import conditions
 
 JsonObject = Mapping[str, Any]
 
-TOLD = (conditions.PLANNED, conditions.READY, conditions.PLAN_ACCURATE, conditions.ROLLING_OUT)
+TOLD = (
+    conditions.PLANNED,
+    conditions.READY,
+    conditions.PLAN_ACCURATE,
+    conditions.ROLLING_OUT,
+    conditions.MEMORY_PRESSURE,
+)
 """Conditions whose changes become events; the others change together with them."""
 
-QUIET = frozenset({"Progressing", "WithinBand", "EngineServesTls", "SizedByHand"})
+QUIET = frozenset({"Progressing", "WithinBand", "EngineServesTls", "SizedByHand", "NotMeasured", "NoPressure"})
 """Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events."""
 
-WARNED = frozenset({"BriefOutage", "WaitingForGpus", "ProgressDeadlineExceeded"})
-"""Reasons of RollingOut that somebody should look at."""
+WARNED = frozenset(
+    {
+        *("BriefOutage", "WaitingForGpus", "ProgressDeadlineExceeded"),
+        *("KvCacheFull", "Quantizing", "NoFurtherFormat", "GpuHeadroomLow"),
+    }
+)
+"""Reasons of RollingOut and MemoryPressure that somebody should look at."""
 
 MAX_MESSAGE_CHARACTERS = 1024
 """The API server refuses longer messages of events."""

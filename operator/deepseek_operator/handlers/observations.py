@@ -38,6 +38,8 @@ def observations(situation: Situation) -> list[Observation]:
     ]
     if (accurate := _plan_accurate(situation)) is not None:
         made.append(accurate)
+    if situation.pressure is not None:
+        made.append(situation.pressure)
     return [*made, *rollout_observations(situation), *_progress(situation, planned, workload)]
 
 

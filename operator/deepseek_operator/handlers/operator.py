@@ -19,6 +19,7 @@ from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Loops, Turn
+from deepseek_operator.handlers.memory_pressure import PressureWatch
 from deepseek_operator.handlers.observed import Identity, Observed, node_identity
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
@@ -57,10 +58,11 @@ class Operator:
         planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
-        self._questions = Questions(self._wake)
         self.scaling = ScalingLoop(
             self._observed, self._nodes, None, self._wake, ScalingMetrics(metrics.registry), settings.scaling
         )
+        self._pressure = PressureWatch(planning, self._wake)
+        self._questions = Questions(self._wake, self._pressure)
         self._reconciler = Reconciler(
             cluster,
             self._observed,
@@ -74,6 +76,7 @@ class Operator:
             Groups(cluster, self._wake),
             self._questions,
             self.scaling,
+            self._pressure,
         )
         self._loops = Loops(
             self._reconcile,

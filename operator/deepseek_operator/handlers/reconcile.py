@@ -27,6 +27,7 @@ from deepseek_operator.handlers.group_state import placed_replicas
 from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Turn
+from deepseek_operator.handlers.memory_pressure import PressureWatch
 from deepseek_operator.handlers.observed import Child, Observed, PodState
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.preparation import Preparation
@@ -74,6 +75,7 @@ class Reconciler:
         groups: looks after pods over several nodes.
         questions: knows what objects ask at this moment.
         scaling: decides replicas by what is measured.
+        pressure: knows which formats memory pressure asks for.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Reconciler:
         groups: Groups,
         questions: Questions,
         scaling: ScalingLoop,
+        pressure: PressureWatch,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
@@ -107,6 +110,7 @@ class Reconciler:
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
         self._questions = questions
+        self._pressure = pressure
         self._supplies = Supplies(nodes)
 
     def waiting_for_capacity(self) -> list[str]:
@@ -124,6 +128,7 @@ class Reconciler:
         self._latencies.forget(uid)
         self._questions.forget(uid)
         self._scaling.forget(uid)
+        self._pressure.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -173,24 +178,26 @@ class Reconciler:
         """Parse, plan and choose replicas; nothing is written."""
         generation, now = int(body["metadata"].get("generation") or 0), datetime.now(UTC)
         try:
-            question = self._questions.ask(body, now)
+            question = self._questions.ask(body, known := self._known_plan(body), now)
         except InvalidSpecError as error:
             return Situation(generation=generation, invalid=str(error))
-        deployment, known = question.deployment, self._known_plan(body)
+        deployment, supply = question.deployment, self._supplies.of(question.deployment)
         pinned = pinned_plan(body.get("status") or {}, question.fingerprint)
         acceptance = accept(
-            pinned or await self._planning.answer(question.request, self._supplies.of(deployment)),
+            pinned or await self._planning.answer(question.request, supply),
             known,
             fingerprint=question.fingerprint,
             apply=deployment.spec.apply,
             replan=deployment.spec.replan,
             approved_hash=deployment.spec.approved_plan,
         )
+        await self._pressure.learn(body["metadata"]["uid"], deployment, acceptance.accepted, supply, now.timestamp())
         inventory = self._nodes.inventory()
         acceptance, canary = self._trials.look(body, deployment, acceptance, known, inventory, now)
         situation = Situation(
             generation=generation, deployment=deployment, acceptance=acceptance, canary=canary, variant=question.variant
         )
+        situation = replace(situation, pressure=self._pressure.told(body, deployment.spec.memory_pressure))
         if acceptance.accepted is None:
             return situation
         plan = acceptance.accepted.plan

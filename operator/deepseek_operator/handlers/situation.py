@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deepseek_operator.api.conditions import Observation
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.handlers.acceptance import Acceptance
@@ -76,6 +77,7 @@ class Situation:
         rollout: the step of a rollout that was taken or is announced; None when nothing was decided.
         failure: why the children could not be applied, one sentence; empty when they were.
         hold: what the workload waits for; None when it is as desired.
+        pressure: what is told of memory pressure; None for nothing.
         variant: of what may change the engine's memory beside the plan.
         scaling: what scaling by measured load tells; None when no metrics are configured.
         deferred: whether the workload was left to the next pass, which follows at once.
@@ -95,6 +97,7 @@ class Situation:
     rollout: RolloutStep | None = None
     failure: str = ""
     hold: Hold | None = None
+    pressure: Observation | None = None
     variant: str = ""
     scaling: ScalingOutcome | None = None
     deferred: bool = False

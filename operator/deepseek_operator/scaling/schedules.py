@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
 
-from deepseek_operator.api.schedule_check import time_zone
+from deepseek_operator.api.ladder_check import time_zone
 from deepseek_operator.api.spec_scaling import FallbackTrigger, ScalingSchedule, ScalingSpec
 from deepseek_operator.api.v1alpha1 import DeepSeekDeploymentSpec
 
@@ -67,7 +67,7 @@ def limits_at(spec: DeepSeekDeploymentSpec, now: datetime) -> Limits:
     """Return the limits and the model that hold at a moment.
 
     Args:
-        spec: whose windows were checked (`schedule_check.refuse_wrong_schedules`).
+        spec: whose windows were checked (`ladder_check.refuse_wrong_schedules`).
         now: an aware time.
     """
     scaling, base = spec.scaling, outside_windows(spec.scaling)

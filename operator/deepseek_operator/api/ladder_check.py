@@ -1,4 +1,4 @@
-"""Whether windows of scaling can ever open, and which smaller models they may name."""
+"""Whether windows can ever open and which models they may name; whether memory pressure may change formats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from deepseek_operator.api.spec_scaling import FallbackTrigger
+from deepseek_operator.api.spec_scaling import FallbackTrigger, PressureAction
 from deepseek_operator.api.v1alpha1 import Apply, DeepSeekDeploymentSpec
 from deepseek_operator.errors import InvalidSpecError
 
@@ -58,6 +58,18 @@ def _why_no_cron(expression: str) -> str:
     except StopIteration:
         return "names a day that never comes"
     return ""
+
+
+def refuse_wrong_pressure(spec: DeepSeekDeploymentSpec) -> None:
+    """Raise where steps under memory pressure could not be taken.
+
+    Raises:
+        InvalidSpecError: names the field and what to write instead.
+    """
+    if spec.memory_pressure.action is PressureAction.QUANTIZE and spec.rollout.canary is not None:
+        raise InvalidSpecError(
+            "spec.rollout.canary", "a step under memory pressure cannot wait for a trial; leave out one of the two"
+        )
 
 
 def _refuse_two_models(spec: DeepSeekDeploymentSpec) -> None:
