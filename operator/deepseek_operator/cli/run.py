@@ -43,11 +43,41 @@ def run(
     capacity_page: Annotated[
         bool, typer.Option(help="Serve /capacity: the cluster's GPUs and who holds them, of all namespaces.")
     ] = False,
+    prometheus_url: Annotated[
+        str | None, typer.Option(help="Base URL of a Prometheus that scrapes the engines; without it nothing scales.")
+    ] = None,
+    prometheus_ca_file: Annotated[
+        str | None, typer.Option(help="Certificates that Prometheus' own is checked with; default: the system's.")
+    ] = None,
+    prometheus_token_file: Annotated[
+        str | None, typer.Option(help="File with a bearer token for Prometheus, read anew every round.")
+    ] = None,
+    prometheus_label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Label that series must have, for a store of several clusters."),
+    ] = None,
+    scrape_seconds: Annotated[
+        float, typer.Option(min=1, max=300, help="Interval at which Prometheus scrapes the engines.")
+    ] = 15.0,
+    rate_seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="Window of rates; never less than four scrapes.")
+    ] = 60.0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Watch DeepSeekDeployments and keep the cluster as they say, until SIGTERM."""
     if "" in (*(namespace or ()), lease_namespace):
         raise typer.BadParameter("a namespace has a name; leave --namespace out to watch all of them")
+
+    from deepseek_operator.cli.prometheus_options import prometheus_settings
+
+    prometheus = prometheus_settings(
+        prometheus_url,
+        ca_file=prometheus_ca_file,
+        token_file=prometheus_token_file,
+        labels=prometheus_label or (),
+        scrape_seconds=scrape_seconds,
+        rate_seconds=rate_seconds,
+    )
 
     from deepseek_operator.handlers.app import run_operator
     from deepseek_operator.handlers.scaling_options import ScalingOptions
@@ -70,6 +100,7 @@ def run(
                 node_autoscaling=node_autoscaling,
             ),
             capacity_page=capacity_page,
+            prometheus=prometheus,
         ),
         verbose=verbose,
     )

@@ -28,6 +28,7 @@ from deepseek_operator.handlers.reconcile import Reconciler
 from deepseek_operator.handlers.scaling_loop import ScalingLoop
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.settings import Settings
+from deepseek_operator.handlers.signal_reader import SignalReader
 from deepseek_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,12 @@ class Operator:
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
         self.scaling = ScalingLoop(
-            self._observed, self._nodes, None, self._wake, ScalingMetrics(metrics.registry), settings.scaling
+            self._observed,
+            self._nodes,
+            SignalReader(settings.prometheus) if settings.prometheus is not None else None,
+            self._wake,
+            ScalingMetrics(metrics.registry),
+            settings.scaling,
         )
         self._pressure = PressureWatch(planning, self._wake)
         self._questions = Questions(self._wake, self._pressure)

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field
 
 from deepseek_operator.handlers.scaling_options import ScalingOptions
+from deepseek_operator.prometheus_api import PrometheusSettings
 
 
 def process_identity() -> str:
@@ -34,6 +35,7 @@ class Settings:
         capacity_page: whether the page with metrics also shows GPUs and who holds them, of all namespaces.
         read_engine_metrics: whether the metrics pages of started engines are read, to correct plans.
         scaling: of the rounds that decide replicas by what engines measure.
+        prometheus: where the engines' metrics are; None keeps every object at its plan.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -51,3 +53,4 @@ class Settings:
     read_engine_metrics: bool = True
     scaling: ScalingOptions = field(default_factory=ScalingOptions)
     capacity_page: bool = False
+    prometheus: PrometheusSettings | None = None

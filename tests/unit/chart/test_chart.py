@@ -196,12 +196,49 @@ def test_parts_can_be_left_out() -> None:
         pytest.param("replicas=2", id="a value that does not exist"),
         pytest.param("watchNamespaces=chat", id="text in place of a list"),
         pytest.param("image.digest=latest", id="a digest that is none"),
+        pytest.param("prometheus.url=thanos:9091", id="a Prometheus without a scheme"),
+        pytest.param("prometheus.url=https://me:secret@thanos", id="a password in the URL of Prometheus"),
+        pytest.param("prometheus.labels.a-b=c", id="a label of Prometheus that is none"),
     ],
 )
 def test_wrong_values_are_refused(setting: str) -> None:
     result = helm("template", "x", str(CHART), "--set", setting)
     assert result.returncode != 0
     assert "values don't meet the specifications of the schema" in result.stderr
+
+
+def test_prometheus_is_asked_with_mounted_files_and_no_right_to_secrets() -> None:
+    manifests = rendered(
+        "prometheus.url=https://thanos.monitoring:9091",
+        "prometheus.labels.cluster=eu-1",
+        "prometheus.caConfigMap.name=service-ca",
+        "prometheus.tokenSecret.name=thanos-token",
+    )
+    pod = of_kind(manifests, "Deployment")[0]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"][2:] == [
+        "--prometheus-url=https://thanos.monitoring:9091",
+        "--scrape-seconds=15",
+        "--prometheus-label=cluster=eu-1",
+        "--prometheus-ca-file=/etc/prometheus/ca/ca.crt",
+        "--prometheus-token-file=/etc/prometheus/token/token",
+    ]
+    assert pod["volumes"][1:] == [
+        {"name": "prometheus-ca", "configMap": {"name": "service-ca"}},
+        {"name": "prometheus-token", "secret": {"secretName": "thanos-token"}},
+    ]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == [
+        "/tmp",  # noqa: S108 - the pod's own
+        "/etc/prometheus/ca",
+        "/etc/prometheus/token",
+    ]
+    assert not [rule for rule in rules_of(manifests) if "secrets" in rule["resources"]]
+
+
+def test_the_operators_own_token_can_be_sent_to_prometheus() -> None:
+    settings = ("prometheus.url=https://thanos.openshift-monitoring:9091", "prometheus.serviceAccountToken=true")
+    pod = of_kind(rendered(*settings), "Deployment")[0]["spec"]["template"]["spec"]
+    assert "--prometheus-token-file=/var/run/secrets/kubernetes.io/serviceaccount/token" in pod["containers"][0]["args"]
 
 
 def test_a_digest_wins_over_the_tag() -> None:

@@ -60,6 +60,8 @@ def test_wrong_usage_is_one_line(
         ("--lease-seconds", "1" + "0" * 30),
         ("--namespace", ""),
         ("--lease-namespace", ""),
+        ("--prometheus-url", "thanos:9091"),
+        ("--scrape-seconds", "0"),
     ],
 )
 def test_the_operator_refuses_impossible_settings(
