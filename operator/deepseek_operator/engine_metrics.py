@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from deepseek_operator.errors import EngineMetricsError, shortened
+from deepseek_operator.scaling.in_flight_query import IN_FLIGHT_SERIES
 
 CACHE_METRIC = "vllm:cache_config_info"
 """An information metric: always 1, everything is in its labels. Source: vLLM 0.32 ``v1/metrics/loggers.py`` l.1114."""
@@ -79,24 +81,49 @@ def kv_cache_report(page: str) -> KvCacheReport:
     )
 
 
+def requests_in_flight(page: str) -> float:
+    r"""Return the requests that a replica runs and holds back, all its engines together.
+
+    Args:
+        page: Prometheus text format; only lines of the two metrics are parsed.
+
+    Raises:
+        EngineMetricsError: the page does not hold the metrics, or holds them with values that cannot be.
+
+    >>> requests_in_flight('vllm:num_requests_running{engine="0"} 3.0\nvllm:num_requests_waiting{engine="0"} 1.0')
+    4.0
+    """
+    total = 0.0
+    for name in IN_FLIGHT_SERIES:
+        values = [sample.value for sample in _samples(page, name)]
+        wrong = next((value for value in values if not 0 <= value <= MAX_COUNT), None)
+        if wrong is not None or not values:
+            raise EngineMetricsError(f"{name} is {wrong}, which cannot be")
+        total += sum(values)
+    return total
+
+
 _SIZED_BY_HAND = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
 """Options that set the size of the cache. Source: vLLM 0.32 ``config/cache.py``."""
 
 
-def _series(page: str) -> list[Mapping[str, str]]:
-    lines = [line for line in page.split("\n") if line.startswith((CACHE_METRIC + "{", CACHE_METRIC + " "))]
+def _samples(page: str, metric: str) -> list[Sample]:
+    """Return the series of a metric, at least one."""
+    lines = [line for line in page.split("\n") if line.startswith((metric + "{", metric + " "))]
     if not lines:
-        raise EngineMetricsError(f"the page does not hold {CACHE_METRIC}; it is no page of vLLM, or of an old release")
+        raise EngineMetricsError(f"the page does not hold {metric}; it is no page of vLLM, or of an old release")
     if len(lines) > MAX_ENGINES:
-        raise EngineMetricsError(
-            f"the page holds {CACHE_METRIC} {len(lines)} times; one replica has at most {MAX_ENGINES}"
-        )
+        raise EngineMetricsError(f"the page holds {metric} {len(lines)} times; one replica has at most {MAX_ENGINES}")
     try:
-        samples = [
+        return [
             sample for family in text_string_to_metric_families("\n".join(lines) + "\n") for sample in family.samples
         ]
     except (ValueError, IndexError, KeyError) as error:
-        raise EngineMetricsError(f"{CACHE_METRIC} cannot be read: {shortened(str(error))}") from error
+        raise EngineMetricsError(f"{metric} cannot be read: {shortened(str(error))}") from error
+
+
+def _series(page: str) -> list[Mapping[str, str]]:
+    samples = _samples(page, CACHE_METRIC)
     wrong = next((sample.value for sample in samples if sample.value != 1), None)
     if wrong is not None or not samples:
         raise EngineMetricsError(f"{CACHE_METRIC} is {wrong} where 1 is expected")

@@ -95,6 +95,7 @@ def test_applying_again_changes_nothing(installed: Kubectl, namespace: str) -> N
     [
         pytest.param(("get", "secrets"), id="read secrets"),
         pytest.param(("create", "pods"), id="create pods"),
+        pytest.param(("patch", "pods"), id="change what pods run"),
         pytest.param(("patch", "nodes"), id="change nodes"),
         pytest.param(("patch", "deepseekdeployments"), id="change a spec"),
         pytest.param(("create", "clusterroles"), id="give rights"),
@@ -105,8 +106,16 @@ def test_the_operator_may_not(installed: Kubectl, asked: tuple[str, str]) -> Non
         installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
 
 
-@pytest.mark.parametrize("asked", [("list", "nodes"), ("create", "deployments.apps"), ("patch", "configmaps")])
-def test_the_operator_may(installed: Kubectl, asked: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("list", "nodes"),
+        ("create", "deployments.apps"),
+        ("patch", "configmaps"),
+        ("patch", "pods", "--subresource=status"),
+    ],
+)
+def test_the_operator_may(installed: Kubectl, asked: tuple[str, ...]) -> None:
     installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
 
 

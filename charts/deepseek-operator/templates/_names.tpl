@@ -79,6 +79,10 @@ Server-side apply needs patch, and create for an object that does not exist yet.
 - apiGroups: [""]
   resources: [pods]
   verbs: [delete]
+# The annotation that says which replica goes first; through this subresource nothing of what a pod runs can be changed.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]

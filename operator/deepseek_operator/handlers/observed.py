@@ -26,11 +26,14 @@ from deepseek_operator.resources.names import (
     label_value,
 )
 from deepseek_operator.resources.rolling_update import RollingUpdate
+from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST, MOST_COST
 
 JsonObject = Mapping[str, Any]
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
 """Kinds whose replicas and status are kept."""
+
+_COST_DIGITS = len(str(MOST_COST))
 
 ENGINE_COMPONENT = "engine"
 """``app.kubernetes.io/component`` of pods that serve."""
@@ -114,6 +117,7 @@ class PodState:
         track: ``canary`` for a pod that runs a change on trial.
         leads: whether it answers requests: of a group only the leader does.
         placed_since: since when it has a node, RFC 3339; empty while it has none.
+        deletion_cost: as its annotation says; 0 without one, as its controller reads it.
     """
 
     name: str
@@ -137,6 +141,7 @@ class PodState:
     track: str = ""
     leads: bool = True
     placed_since: str = ""
+    deletion_cost: int = 0
 
     @property
     def is_stuck(self) -> bool:
@@ -355,7 +360,12 @@ def pod_state(body: JsonObject) -> PodState:
         template_hash=str(annotations.get(ANNOTATION_TEMPLATE_HASH) or ""),
         leads=(metadata.get("labels") or {}).get(LABEL_ROLE, LEADER_ROLE) == LEADER_ROLE,
         placed_since=str(scheduled.get("lastTransitionTime") or "") if scheduled.get("status") == "True" else "",
+        deletion_cost=_cost(str(annotations.get(ANNOTATION_DELETION_COST) or "")),
     )
+
+
+def _cost(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _COST_DIGITS else 0
 
 
 def _component(metadata: JsonObject) -> str:

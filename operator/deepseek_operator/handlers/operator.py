@@ -14,6 +14,7 @@ from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
 from deepseek_operator.handlers.capacity_view import CapacityView
 from deepseek_operator.handlers.discovery import Discovery
+from deepseek_operator.handlers.drain_order import DrainOrder
 from deepseek_operator.handlers.endpoints import Heartbeat
 from deepseek_operator.handlers.engine_reports import EngineReports
 from deepseek_operator.handlers.groups import Groups
@@ -80,6 +81,7 @@ class Operator:
             metrics,
             self.discovery,
             Groups(cluster, self._wake),
+            DrainOrder(cluster, enabled=settings.read_engine_metrics),
             self._questions,
             self.scaling,
             self._pressure,

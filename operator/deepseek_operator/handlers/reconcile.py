@@ -20,6 +20,7 @@ from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, acce
 from deepseek_operator.handlers.apply import Applier
 from deepseek_operator.handlers.canaries import STABLE_AND_TRIAL, Tracks, Trials, build, pinned_plan, trial_key
 from deepseek_operator.handlers.discovery import Discovery
+from deepseek_operator.handlers.drain_order import DrainOrder
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.events import post_events
 from deepseek_operator.handlers.feedback import feedback_of, with_report
@@ -73,6 +74,7 @@ class Reconciler:
         metrics: where to count.
         discovery: knows which APIs the cluster serves.
         groups: looks after pods over several nodes.
+        drain: tells which replicas go first.
         questions: knows what objects ask at this moment.
         scaling: decides replicas by what is measured.
         pressure: knows which formats memory pressure asks for.
@@ -90,6 +92,7 @@ class Reconciler:
         metrics: Metrics,
         discovery: Discovery,
         groups: Groups,
+        drain: DrainOrder,
         questions: Questions,
         scaling: ScalingLoop,
         pressure: PressureWatch,
@@ -106,6 +109,7 @@ class Reconciler:
         self._discovery = discovery
         self._groups = groups
         self._scaling = scaling
+        self._drain = drain
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
@@ -247,6 +251,7 @@ class Reconciler:
         manifests, situation = switch.manifests, replace(situation, rollout=switch.step or step)
         if must_announce(status, situation):
             return situation  # said first, done at the next pass
+        await self._drain.prepare(manifests, workload, pods, deployment.spec.engine, {})
         await self._applier.apply(uid, manifests)
         if stage.prune:
             among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None
