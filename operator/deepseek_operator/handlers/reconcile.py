@@ -251,7 +251,7 @@ class Reconciler:
         manifests, situation = switch.manifests, replace(situation, rollout=switch.step or step)
         if must_announce(status, situation):
             return situation  # said first, done at the next pass
-        await self._drain.prepare(manifests, workload, pods, deployment.spec.engine, {})
+        await self._drain.prepare(manifests, workload, pods, deployment.spec.engine, self._scaling.running_by_pod(uid))
         await self._applier.apply(uid, manifests)
         if stage.prune:
             among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None

@@ -66,6 +66,7 @@ class _Memory:
     history: History = field(default_factory=History)
     waiting_since: float | None = None
     starts: set[str] = field(default_factory=set)
+    running_by_pod: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +123,8 @@ class ScalingLoop:
     def decided(self, body: JsonObject, fingerprint: str) -> int | None:
         """Return the replicas that were decided by what was measured; None where nothing was.
 
-        After a restart, or without metrics, that is the number that the status holds: what runs stays.
+        After a restart, without metrics, or when another owner decided until now, that is the number that the status
+        holds: what runs stays.
 
         Args:
             body: the object.
@@ -133,9 +135,14 @@ class ScalingLoop:
         if status.get("fingerprint") != fingerprint or not isinstance(scaling.get("desiredReplicas"), int):
             return None
         memory, key = self._memories.get(body["metadata"]["uid"]), Key.of(body)
-        if memory is not None and _runs_the_same(memory.scaled.key, key):
+        if memory is not None and not memory.scaled.external and _runs_the_same(memory.scaled.key, key):
             return memory.replicas if memory.outcome.decisions else None
         return int(scaling["desiredReplicas"]) if scaling.get("decisions") else None
+
+    def running_by_pod(self, uid: str) -> Mapping[str, float]:
+        """Return the requests in the batch of each pod that was measured in the last round."""
+        memory = self._memories.get(uid)
+        return memory.running_by_pod if memory else {}
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
@@ -244,7 +251,7 @@ class ScalingLoop:
         self, views: Sequence[_View], alone: Mapping[str, tuple[Snapshot, Decision | None]]
     ) -> Mapping[str, Limit]:
         decided = ((view, alone.get(view.measured.uid)) for view in views)
-        wanting = [_wanting(view, found[0], found[1]) for view, found in decided if found and found[1]]
+        wanting = [_wanting(view, *found) for view, found in decided if found]
         return room_limits(wanting, self._nodes.inventory())
 
     def _snapshot(self, view: _View, readings: Readings, now: float) -> Snapshot:
@@ -279,6 +286,7 @@ class ScalingLoop:
     def _take(self, view: _View, decision: Decision | None, readings: Readings, now: float) -> None:
         """Remember what was decided and read, and wake the object's loop when a person should hear of it."""
         memory, scaled = view.memory, view.memory.scaled
+        memory.running_by_pod = readings.running_by_pod
         before, current, where = memory.outcome, memory.replicas, (scaled.namespace, scaled.name)
         told, decisions = _told(before, scaled, now), before.decisions
         if decision is not None:
@@ -304,11 +312,12 @@ def _told(before: ScalingOutcome, scaled: ScaledObject, now: float) -> Told | No
     return Told(active=False, reason=scaled.why_not[0], message=scaled.why_not[1], seen=now)
 
 
-def _wanting(view: _View, seen: Snapshot, decision: Decision) -> Wanting:
+def _wanting(view: _View, seen: Snapshot, decision: Decision | None) -> Wanting:
+    """Return what an object wants; one that nothing is decided for holds and awaits what it was given."""
     return Wanting(
         scaled=view.memory.scaled,
         body=view.body,
-        wanted=decision.replicas,
+        wanted=decision.replicas if decision else view.memory.replicas,
         current=view.memory.replicas,
         running=max(0, view.memory.replicas - seen.waiting_for_gpus),
     )

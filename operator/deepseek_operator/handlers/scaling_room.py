@@ -21,7 +21,7 @@ JsonObject = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Wanting:
-    """One object whose own decision asks for replicas.
+    """One object, and how many replicas it has and wants.
 
     Args:
         scaled: the object.
@@ -42,7 +42,8 @@ def room_limits(wanting: Sequence[Wanting], inventory: Inventory) -> Mapping[str
     """Return the limit of each object that wants more than the free GPUs hold, by UID.
 
     Args:
-        wanting: all objects, also those that want nothing: their replicas may be stopped for others.
+        wanting: all objects, also those that want no more: their replicas may be stopped for others, and those that
+            have no node yet come before others of a lower priority.
         inventory: of the cluster.
     """
     asking = {each.scaled.uid for each in wanting if each.wanted > max(each.current, each.running)}
@@ -67,9 +68,10 @@ def room_limits(wanting: Sequence[Wanting], inventory: Inventory) -> Mapping[str
 
 def _wish(wanting: Wanting, inventory: Inventory, *, asks: bool) -> Wish:
     scaled, room = wanting.scaled, 0
-    plan = genuine_plan(wanting.body["status"]["plan"]) if asks else None
+    wanted = wanting.wanted if asks else wanting.current
+    plan = genuine_plan(wanting.body["status"]["plan"]) if wanted > wanting.running else None
     if plan is not None:
-        room = max(0, room_for(parse(wanting.body), plan, inventory, wanting.wanted).count - wanting.running)
+        room = max(0, room_for(parse(wanting.body), plan, inventory, wanted).count - wanting.running)
     return Wish(
         uid=scaled.uid,
         gpu=scaled.gpu,
@@ -77,7 +79,7 @@ def _wish(wanting: Wanting, inventory: Inventory, *, asks: bool) -> Wish:
         priority=scaled.priority,
         floor=scaled.least,
         running=wanting.running,
-        wanted=wanting.wanted if asks else wanting.running,
+        wanted=wanted,
         room=room,
         preempts=scaled.preempts,
     )

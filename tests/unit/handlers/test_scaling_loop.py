@@ -237,6 +237,18 @@ def test_an_external_owner_is_measured_and_not_decided_on():
     assert driven.metric("sla_met", namespace="chat", name="r1") == 1.0
 
 
+def test_back_from_an_external_owner_the_number_that_it_asked_for_last_counts():
+    decisions = [{"fromReplicas": 1, "toReplicas": 2, "reason": "DemandRises", "message": "m"}]
+    cluster, external = ScaledCluster(), {"owner": "External", "maxReplicas": 8}
+    scaling = {"desiredReplicas": 2, "decisions": decisions}
+    uid = cluster.run(replicas=2, status={"scaling": scaling}, scaling=external)
+    cluster.pods("r1", 2)
+    driven = Driven(cluster, Engines({"r1": 300.0}))
+    driven.rounds()
+    cluster.run(replicas=3, status={"scaling": {**scaling, "desiredReplicas": 3}})
+    assert driven.decided(uid) == 3
+
+
 def test_an_object_that_cannot_be_decided_on_stops_no_other():
     cluster = ScaledCluster()
     broken, fine = cluster.run("broken"), cluster.run("fine")
