@@ -290,7 +290,14 @@ class ScalingLoop:
         before, current, where = memory.outcome, memory.replicas, (scaled.namespace, scaled.name)
         told, decisions = _told(before, scaled, now), before.decisions
         if decision is not None:
-            told = next_told(before.told, decision, readings.problem, current, now)
+            told = next_told(
+                before.told,
+                decision,
+                readings.problem,
+                current=current,
+                now=now,
+                round_seconds=self._options.interval_seconds,
+            )
             decisions = with_decision(decisions, decision, current, now)
             memory.replicas, memory.history = decision.replicas, decision.history
             if decision.replicas != current:

@@ -27,6 +27,10 @@ from deepseek_operator.scaling.signals import Snapshot
 HOLD_SECONDS = 1500.0
 """How long less must have been needed before serving replicas are stopped; start-up and drain are paid again else."""
 
+SETTLED_SHARE = 0.9
+"""How many of them are taken: what was needed in the last part of that time. Rates are means over a minute and more, so
+a fall of the load is measured in steps, and this makes one step of them."""
+
 CANCEL_SECONDS = 900.0
 """The same for replicas that do not serve yet."""
 
@@ -239,9 +243,8 @@ def _wanted(
         if history.gave_up_at is not None and now - history.gave_up_at < BACK_OFF_SECONDS:
             return current, ScalingReason.STEADY
         return min(needed, max(current + UP_REPLICAS, current * UP_FACTOR)), ScalingReason.DEMAND_RISES
-    held = history.most_needed(now - policy.hold_seconds)
-    if held < current:
-        return held, ScalingReason.DEMAND_FELL
+    if history.most_needed(now - policy.hold_seconds) < current:
+        return history.most_needed(now - SETTLED_SHARE * policy.hold_seconds), ScalingReason.DEMAND_FELL
     soon = max(history.most_needed(now - policy.cancel_seconds), snapshot.ready)
     if snapshot.starting and soon < current:
         return soon, ScalingReason.CANCELLED
@@ -272,10 +275,14 @@ def _limited(
         reason=reason,
         message=f"{current} to {replicas} replicas: {numbers}{said.get(reason, '')}"
         if replicas != current
-        else f"{current} replicas stay: {numbers}{said.get(reason, '')}",
+        else f"{_stay(current)}: {numbers}{said.get(reason, '')}",
         terms=terms,
         history=history,
     )
+
+
+def _stay(replicas: int) -> str:
+    return "1 replica stays" if replicas == 1 else f"{replicas} replicas stay"
 
 
 def _minutes(seconds: float) -> str:
@@ -298,5 +305,5 @@ def _held(
         reason = ScalingReason.SIGNALS_MISSING
         why = ", ".join(f"{name} ({state})" for name, state in missing) + " cannot be read, so nothing moves"
     return Decision(
-        replicas=replicas, reason=reason, message=f"{replicas} replicas stay: {why}", terms=Terms(), history=history
+        replicas=replicas, reason=reason, message=f"{_stay(replicas)}: {why}", terms=Terms(), history=history
     )

@@ -23,11 +23,11 @@ MOVES = frozenset(
 BLIND = frozenset({ScalingReason.SIGNALS_MISSING, ScalingReason.STARTING})
 """Reasons with which nothing is decided."""
 
-RECOVERED_SECONDS = 60.0
-"""How long signals must have been there again until that is told: a scrape in between is no recovery."""
+RECOVERED_ROUNDS = 2
+"""How many rounds signals must have been there again until that is told: a scrape in between is no recovery."""
 
-UNLIMITED_SECONDS = 300.0
-"""How long a limit must not have held anything back until that is told."""
+UNLIMITED_ROUNDS = 10
+"""How many rounds a limit must not have held anything back until that is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,15 @@ class Told:
         return (self.active, self.reason, self.message) == (other.active, other.reason, other.message)
 
 
-def next_told(old: Told | None, decision: Decision, problem: SignalProblem | None, current: int, now: float) -> Told:
+def next_told(
+    old: Told | None,
+    decision: Decision,
+    problem: SignalProblem | None,
+    *,
+    current: int,
+    now: float,
+    round_seconds: float,
+) -> Told:
     """Return what is to be told after a decision.
 
     Args:
@@ -60,25 +68,26 @@ def next_told(old: Told | None, decision: Decision, problem: SignalProblem | Non
         problem: why signals are missing; also one with which a decision could be made.
         current: replicas before the decision.
         now: seconds.
+        round_seconds: from one decision to the next.
     """
     new = _of(decision, problem, now)
     if old is None or decision.replicas != current:
         return new
     if (new.active, new.reason) == (old.active, old.reason):
         return replace(old, seen=now)
-    if new.active and not old.active and now - old.seen < RECOVERED_SECONDS:
+    if new.active and not old.active and now - old.seen < RECOVERED_ROUNDS * round_seconds:
         return old
     steady = new.active and old.active and decision.reason is ScalingReason.STEADY and problem is None
     if steady and old.reason in MOVES:
         return replace(old, seen=now)
-    if steady and old.reason == ScalingReason.LIMITED and now - old.seen < UNLIMITED_SECONDS:
+    if steady and old.reason == ScalingReason.LIMITED and now - old.seen < UNLIMITED_ROUNDS * round_seconds:
         return old
     return new
 
 
 def _of(decision: Decision, problem: SignalProblem | None, now: float) -> Told:
     if decision.reason is ScalingReason.SIGNALS_MISSING and problem is not None:
-        stay = f"{_replicas(decision.replicas)} stay"
+        stay = "1 replica stays" if decision.replicas == 1 else f"{decision.replicas} replicas stay"
         return Told(active=False, reason=problem.reason.value, message=f"{problem.message}; {stay}", seen=now)
     if decision.reason in BLIND:
         return Told(active=False, reason=decision.reason.value, message=decision.message, seen=now)
@@ -87,7 +96,3 @@ def _of(decision: Decision, problem: SignalProblem | None, now: float) -> Told:
             active=True, reason=problem.reason.value, message=f"{decision.message}; {problem.message}", seen=now
         )
     return Told(active=True, reason=decision.reason.value, message=decision.message, seen=now)
-
-
-def _replicas(count: int) -> str:
-    return f"{count} replica{'' if count == 1 else 's'}"
