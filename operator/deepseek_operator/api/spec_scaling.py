@@ -90,7 +90,7 @@ class ScalingSpec(ApiModel):
         default=0,
         ge=0,
         le=604_800,
-        description="Idle seconds before the last replica stops; 0 keeps it. Above 0 is refused by this version.",
+        description="Idle seconds before the last replica stops; 0 keeps it.",
     )
     schedules: Annotated[tuple[ScalingSchedule, ...], Field(max_length=16)] = Field(
         default=(),

@@ -198,8 +198,7 @@ class DeepSeekDeploymentSpec(ApiModel):
     )
     memory_pressure: MemoryPressureSpec = Field(
         default_factory=MemoryPressureSpec,
-        description="What counts as memory pressure and what then happens. Not watched by this version, which refuses "
-        "values other than the defaults.",
+        description="What counts as memory pressure, where no replica can be added, and what then happens.",
     )
     rollout: RolloutSpec = Field(default_factory=RolloutSpec, description="How a change reaches running replicas.")
     on_infeasible: OnInfeasible = Field(

@@ -40,6 +40,12 @@ def run(
     node_autoscaling: Annotated[
         bool, typer.Option(help="Pods that wait for GPUs make nodes come: ask for more replicas than free GPUs hold.")
     ] = False,
+    pressure_cooldown_seconds: Annotated[
+        float, typer.Option(min=1, max=10**6, help="Between two changes of formats under memory pressure.")
+    ] = 1800.0,
+    pressure_relief_seconds: Annotated[
+        float, typer.Option(min=1, max=10**6, help="Time without pressure before milder formats come back.")
+    ] = 3600.0,
     capacity_page: Annotated[
         bool, typer.Option(help="Serve /capacity: the cluster's GPUs and who holds them, of all namespaces.")
     ] = False,
@@ -98,6 +104,8 @@ def run(
                 interval_seconds=scaling_interval_seconds,
                 hold_seconds=scaling_hold_seconds,
                 node_autoscaling=node_autoscaling,
+                pressure_cooldown_seconds=pressure_cooldown_seconds,
+                pressure_relief_seconds=pressure_relief_seconds,
             ),
             capacity_page=capacity_page,
             prometheus=prometheus,

@@ -36,6 +36,13 @@ from deepseek_operator.scaling.readings import Readings
 
 JsonObject = Mapping[str, Any]
 
+NOT_WATCHED = Observation(
+    type=conditions.MEMORY_PRESSURE,
+    holds=None,
+    reason=PressureReason.UNKNOWN.value,
+    message="no metrics source is configured, so memoryPressure is not watched",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rungs:
@@ -186,8 +193,16 @@ class PressureWatch:
         if (memory.state.reason, memory.state.step) != (before.reason, before.step):
             self._wake(uid)
 
-    def told(self, body: JsonObject, spec: MemoryPressureSpec) -> Observation | None:
-        """Return the MemoryPressure condition; None where its owner asked for nothing and nothing is wrong."""
+    def told(self, body: JsonObject, spec: MemoryPressureSpec, *, measured: bool) -> Observation | None:
+        """Return the MemoryPressure condition; None where its owner asked for nothing and nothing is wrong.
+
+        Args:
+            body: the object.
+            spec: ``spec.memoryPressure``.
+            measured: whether metrics are configured at all.
+        """
+        if not measured:
+            return None if spec == MemoryPressureSpec() else NOT_WATCHED
         memory = self._memories.get(body["metadata"]["uid"])
         if memory is None or not memory.state.seen:
             return _restored(body.get("status") or {})

@@ -60,6 +60,12 @@ class Operator:
         planning = Planning(metrics, installed())
         preparation = Preparation(cluster, self._observed, self._wake)
         self.discovery = Discovery(cluster, self._features_changed)
+        self._pressure = PressureWatch(
+            planning,
+            self._wake,
+            cooldown_seconds=settings.scaling.pressure_cooldown_seconds,
+            relief_seconds=settings.scaling.pressure_relief_seconds,
+        )
         self.scaling = ScalingLoop(
             self._observed,
             self._nodes,
@@ -67,8 +73,8 @@ class Operator:
             self._wake,
             ScalingMetrics(metrics.registry),
             settings.scaling,
+            pressure=self._pressure,
         )
-        self._pressure = PressureWatch(planning, self._wake)
         self._questions = Questions(self._wake, self._pressure)
         self._reconciler = Reconciler(
             cluster,

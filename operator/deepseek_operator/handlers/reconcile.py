@@ -199,9 +199,13 @@ class Reconciler:
         inventory = self._nodes.inventory()
         acceptance, canary = self._trials.look(body, deployment, acceptance, known, inventory, now)
         situation = Situation(
-            generation=generation, deployment=deployment, acceptance=acceptance, canary=canary, variant=question.variant
+            generation=generation,
+            deployment=deployment,
+            acceptance=acceptance,
+            canary=canary,
+            pressure=self._pressure.told(body, deployment.spec.memory_pressure, measured=self._scaling.measures),
+            variant=question.variant,
         )
-        situation = replace(situation, pressure=self._pressure.told(body, deployment.spec.memory_pressure))
         if acceptance.accepted is None:
             return situation
         plan = acceptance.accepted.plan

@@ -45,6 +45,8 @@ def choose_replicas(
         )
     last = ((body.get("status") or {}).get("scaling") or {}).get("desiredReplicas")
     before = known.plan if known else accepted.plan
+    if decided is None and is_asleep(body, deployment, limits):
+        decided = 0
     return desired_replicas(
         owner=deployment.spec.scaling.owner,
         limits=limits,
@@ -53,3 +55,16 @@ def choose_replicas(
         running=carried_replicas(last if isinstance(last, int) else running, before, accepted.plan),
         measured=None if decided is None else carried_replicas(decided, before, accepted.plan),
     )
+
+
+def is_asleep(body: JsonObject, deployment: DeepSeekDeployment, limits: Limits) -> bool:
+    """Return whether an object was scaled to zero and may stay there: another plan or spec alone wakes nobody.
+
+    Args:
+        body: the object.
+        deployment: the same, parsed.
+        limits: of replicas, by spec and open windows.
+    """
+    scaling = (body.get("status") or {}).get("scaling") or {}
+    allowed = limits.least == 0 and deployment.spec.scaling.scale_to_zero_after_seconds > 0
+    return allowed and scaling.get("desiredReplicas") == 0 and bool(scaling.get("decisions"))

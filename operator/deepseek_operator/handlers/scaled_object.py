@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 from deepseek_operator.api.fingerprint import spec_fingerprint
-from deepseek_operator.api.ladder import Position
+from deepseek_operator.api.ladder import Position, position_of
 from deepseek_operator.api.parse import parse
 from deepseek_operator.api.served_model import served_names
 from deepseek_operator.api.spec_engine import EngineType
-from deepseek_operator.api.spec_scaling import ScalingOwner
+from deepseek_operator.api.spec_scaling import MemoryPressureSpec, ScalingOwner
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
 from deepseek_operator.errors import DeepSeekOperatorError
@@ -69,6 +69,9 @@ class ScaledObject:
         capacity: of one replica; None when nothing can be decided, which ``why_not`` tells.
         why_not: reason and sentence why the number of replicas does not follow what is measured; None when it does.
         external: whether somebody else owns the number of replicas.
+        memory_pressure: what its owner asks under memory pressure.
+        zero_after_seconds: idle time before the last replica stops; 0 keeps it.
+        requests_per_replica: that one replica works on at once.
         least: fewest replicas.
         until: when its limits may change next, in seconds since 1970; None for never.
         limits: upper limits that its owner has set.
@@ -91,6 +94,9 @@ class ScaledObject:
     capacity: ReplicaCapacity | None
     why_not: tuple[str, str] | None
     external: bool
+    memory_pressure: MemoryPressureSpec
+    zero_after_seconds: int
+    requests_per_replica: int
     least: int
     until: float | None
     limits: tuple[Limit, ...]
@@ -122,7 +128,8 @@ class ScaledObjects:
         try:
             deployment = parse(body)
             limits = limits_at(deployment.spec, now)
-            position = Position(model=limits.model, window=limits.window)
+            formats = position_of(deployment.spec, plan).formats
+            position = Position(model=limits.model, window=limits.window, formats=formats)
             if spec_fingerprint(deployment, position) != key.fingerprint:
                 return None
             capacity = self._capacity(deployment, plan, key, position)
@@ -168,11 +175,14 @@ def _made(
         name=metadata.name,
         engine="triton" if triton else "vllm",
         release="" if spec.engine.image and not spec.engine.release else plan.engine_release,
-        served_name=model_name(deployment) if triton else served_names(spec, plan)[0],
+        served_name=model_name(deployment) if triton else served_names(spec, plan)[-1],
         sla=None if sla is None else Sla(**sla.model_dump()),
         capacity=capacity,
         why_not=why_not,
         external=spec.scaling.owner is ScalingOwner.EXTERNAL,
+        memory_pressure=spec.memory_pressure,
+        zero_after_seconds=spec.scaling.scale_to_zero_after_seconds,
+        requests_per_replica=plan.max_num_seqs * plan.parallelism.data,
         least=limits.least,
         until=None if limits.until is None else limits.until.timestamp(),
         limits=owner_limits(

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from deepseek_operator.capacity.cluster_state import ClusterState
+from deepseek_operator.handlers.memory_pressure import PressureWatch
 from deepseek_operator.handlers.observed import Observed, PodState
 from deepseek_operator.handlers.scaled_object import Key, ScaledObject, ScaledObjects
+from deepseek_operator.handlers.scaling_beside import Beside
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.scaling_options import ScalingOptions
 from deepseek_operator.handlers.scaling_outcome import ScalingOutcome, restored, with_decision
@@ -90,6 +92,7 @@ class ScalingLoop:
         metrics: where to count.
         options: what the administrator has set.
         clock: seconds since 1970.
+        pressure: looks at memory pressure; None where nobody asks.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class ScalingLoop:
         metrics: ScalingMetrics,
         options: ScalingOptions,
         clock: Callable[[], float] = time.time,
+        pressure: PressureWatch | None = None,
     ) -> None:
         self._observed = observed
         self._nodes = nodes
@@ -109,9 +113,15 @@ class ScalingLoop:
         self._metrics = metrics
         self._options = options
         self._clock = clock
+        self._beside = Beside(pressure)
         self._objects = ScaledObjects()
         self._memories: dict[str, _Memory] = {}
         self._newest = 0.0
+
+    @property
+    def measures(self) -> bool:
+        """Whether metrics are configured."""
+        return self._source is not None
 
     def outcome(self, body: JsonObject) -> ScalingOutcome | None:
         """Return what the scaling of an object tells; None when no metrics are configured."""
@@ -146,6 +156,7 @@ class ScalingLoop:
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of an object that is gone."""
+        self._beside.forget(uid)
         memory = self._memories.pop(uid, None)
         if memory is not None:
             self._metrics.drop((memory.scaled.namespace, memory.scaled.name))
@@ -243,6 +254,8 @@ class ScalingLoop:
             try:
                 if uid in limits:
                     decision = self._decision(view, seen, (limits[uid],), now)
+                more = (limits[uid],) if uid in limits else ()
+                self._look(view, seen, readings[uid], more, now)
                 self._take(view, decision, readings[uid], now)
             except Exception:
                 log.exception("%s: its decision could not be taken", uid)
@@ -273,22 +286,30 @@ class ScalingLoop:
     def _decision(self, view: _View, seen: Snapshot, limits: tuple[Limit, ...], now: float) -> Decision | None:
         """Return the decision on one object; None when nothing is decided for it."""
         memory, scaled = view.memory, view.memory.scaled
-        if scaled.external or scaled.capacity is None:
-            return None
+        if scaled.external or scaled.capacity is None or memory.replicas == 0:
+            return None  # at zero nothing is measured: `Beside.with_zero` decides
         policy = ScalingPolicy(
-            least=scaled.least,
+            least=max(1, scaled.least),
             limits=(*scaled.limits, *limits),
             output_tokens=float(scaled.output_tokens),
             hold_seconds=self._options.hold_seconds,
         )
         return decide(seen, scaled.capacity, policy, memory.history, now, memory.replicas)
 
+    def _look(self, view: _View, seen: Snapshot, readings: Readings, limits: tuple[Limit, ...], now: float) -> None:
+        current, waiting = view.memory.replicas, seen.waiting_for_gpus
+        self._beside.look(view.memory.scaled, view.pods, readings, limits, current=current, waiting=waiting, now=now)
+
     def _take(self, view: _View, decision: Decision | None, readings: Readings, now: float) -> None:
         """Remember what was decided and read, and wake the object's loop when a person should hear of it."""
         memory, scaled = view.memory, view.memory.scaled
         memory.running_by_pod = readings.running_by_pod
         before, current, where = memory.outcome, memory.replicas, (scaled.namespace, scaled.name)
-        told, decisions = _told(before, scaled, now), before.decisions
+        ready = len(view.measured.pods)
+        decision = self._beside.with_zero(
+            scaled, decision, readings, current=current, ready=ready, history=memory.history, now=now
+        )
+        told, decisions = before.told if current == 0 else _told(before, scaled, now), before.decisions
         if decision is not None:
             told = next_told(
                 before.told,
@@ -306,7 +327,7 @@ class ScalingLoop:
         if scaled.sla is not None:
             level = attained(level, readings, scaled.sla, now)
         memory.outcome = ScalingOutcome(told=told, attained=level, decisions=decisions)
-        self._metrics.show(where, desired=memory.replicas, ready=len(view.measured.pods), attained=level)
+        self._metrics.show(where, desired=memory.replicas, ready=ready, attained=level)
         self._metrics.show_problem(where, readings.problem)
         if not memory.outcome.says_as(before):
             self._wake(scaled.uid)

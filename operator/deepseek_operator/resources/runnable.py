@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deepseek_operator.api.spec_engine import EngineType
-from deepseek_operator.api.spec_scaling import MemoryPressureSpec
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.catalog.engines import engine_release
 from deepseek_operator.catalog.gpus import gpu
@@ -30,8 +29,7 @@ def is_runnable(
     if deployment is None:
         return ""
     refused = (
-        _unsupported_fields(deployment)
-        or _unsupported_canary(plan, deployment)
+        _unsupported_canary(plan, deployment)
         or _unsupported_gpu(plan, deployment)
         or _without_lmcache(plan, deployment)
     )
@@ -65,16 +63,3 @@ def _unsupported_gpu(plan: Plan, deployment: DeepSeekDeployment) -> str:
     if (planned.label_key is None or planned.label_value is None) and not deployment.spec.hardware.node_selector:
         return f"no node label tells {plan.gpu} apart; set spec.hardware.nodeSelector to the labels of its nodes"
     return ""
-
-
-def _unsupported_fields(deployment: DeepSeekDeployment) -> str:
-    spec = deployment.spec
-    asked = [
-        ("spec.scaling.scaleToZeroAfterSeconds", spec.scaling.scale_to_zero_after_seconds > 0),
-        ("spec.memoryPressure", spec.memory_pressure != MemoryPressureSpec()),
-    ]
-    fields = [field for field, is_asked in asked if is_asked]
-    if not fields:
-        return ""
-    verb = "are" if len(fields) > 1 else "is"
-    return f"{' and '.join(fields)} {verb} not supported by this version; leave {'them' if verb == 'are' else 'it'} out"

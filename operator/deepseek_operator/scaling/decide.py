@@ -69,6 +69,8 @@ class ScalingReason(StrEnum):
     GPUS_NEVER_CAME = "GpusNeverCame"
     SIGNALS_MISSING = "SignalsMissing"
     STARTING = "NothingServesYet"
+    IDLE = "ScaledToZero"
+    AWAKE = "ScaledFromZero"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def written(folder: Path, changes: Changes) -> str:
 
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1"}
-PRESSURE: Changes = {"memoryPressure": {"kvCachePercent": 80}}
+LMCACHE: Changes = {"engine.kvOffload": {"backend": "LMCache", "hostMemoryBytes": 2**30}}
 NOWHERE: Changes = {"hardware.gpus": ["l40s"]}
 
 
@@ -61,7 +61,11 @@ def test_a_plan_that_runs_is_printed_in_silence(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param(PRESSURE, "spec.memoryPressure is not supported by this version", id="a field that is not obeyed"),
+        pytest.param(
+            LMCACHE,
+            "spec.engine.kvOffload.backend: LMCache needs an image",
+            id="not obeyed",
+        ),
     ],
 )
 def test_a_plan_that_does_not_run_says_so(
@@ -134,7 +138,7 @@ def test_a_replica_over_two_nodes_is_rendered_for_what_the_cluster_serves(
 @pytest.mark.parametrize(
     ("changes", "kinds"),
     [
-        pytest.param(PRESSURE, ["ConfigMap", "Service"], id="a field that is not obeyed"),
+        pytest.param(LMCACHE, ["ConfigMap", "Service"], id="not obeyed"),
         pytest.param(NOWHERE, [], id="no plan"),
     ],
 )

@@ -101,10 +101,10 @@ def test_down_one_step_at_a_time_and_back_up_over_a_restart() -> None:
     one.reconcile()
     assert words(one.lives(COOLDOWN + 120, pressed())) == [CACHE, WEIGHTS]
     assert one.known.plan.gpus_per_replica == 4
-    told = one.watch.told(BODY, one.given.spec.memory_pressure)
+    told = one.watch.told(BODY, one.given.spec.memory_pressure, measured=True)
     assert told is not None
     one.lives(COOLDOWN + 120, pressed())
-    told = one.watch.told(BODY, one.given.spec.memory_pressure)
+    told = one.watch.told(BODY, one.given.spec.memory_pressure, measured=True)
     assert told is not None
     assert (told.type, told.holds, told.reason) == (conditions.MEMORY_PRESSURE, True, "NoFurtherFormat")
     one.restart()
@@ -122,7 +122,7 @@ def test_no_step_up_that_the_milder_format_would_not_bear() -> None:
 def test_an_alert_changes_no_plan() -> None:
     one = Object(deployment(memoryPressure=PRESSURE | {"action": "Alert"}))
     assert words(one.lives(4 * COOLDOWN, pressed())) == [TOP]
-    assert one.watch.told(BODY, one.given.spec.memory_pressure) == Observation(
+    assert one.watch.told(BODY, one.given.spec.memory_pressure, measured=True) == Observation(
         type=conditions.MEMORY_PRESSURE,
         holds=True,
         reason="KvCacheFull",
@@ -161,4 +161,12 @@ def test_before_the_first_reading_the_condition_stays_as_written() -> None:
     watch = PressureWatch(Planning(Metrics(CollectorRegistry())), lambda _: None)
     given = deployment().spec.memory_pressure
     told = Observation(type="MemoryPressure", holds=True, reason="KvCacheFull", message="the cache is full")
-    assert (watch.told(body, given), watch.told(BODY, given)) == (told, None)
+    assert [watch.told(each, given, measured=True) for each in (body, BODY)] == [told, None]
+
+
+def test_without_metrics_only_who_asked_is_told() -> None:
+    watch = PressureWatch(Planning(Metrics(CollectorRegistry())), lambda _: None)
+    told = watch.told(BODY, deployment().spec.memory_pressure, measured=False)
+    assert told is not None
+    assert (told.holds, told.reason) == (None, "NotMeasured")
+    assert watch.told(BODY, make_deployment().spec.memory_pressure, measured=False) is None

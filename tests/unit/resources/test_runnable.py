@@ -20,21 +20,13 @@ from model_factories import make_deployment, make_plan
         pytest.param({}, {}, "", id="the sample runs"),
         pytest.param(
             {},
-            {"scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}},
-            "spec.scaling.scaleToZeroAfterSeconds is not supported by this version; leave it out",
-            id="scaling to zero",
-        ),
-        pytest.param(
-            {},
             {
                 "scaling": {"minReplicas": 0, "scaleToZeroAfterSeconds": 60},
                 "memoryPressure": {"kvCachePercent": 80},
             },
-            "spec.scaling.scaleToZeroAfterSeconds and spec.memoryPressure are not supported by this version; "
-            "leave them out",
-            id="what needs metrics",
+            "",
+            id="zero and memory pressure",
         ),
-        pytest.param({}, {"memoryPressure": {"kvCachePercent": 90}}, "", id="a default written down"),
         pytest.param(
             {"gpu": "gaudi3"},
             {},
