@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from deepseek_operator.errors import EngineMetricsError, shortened
-from deepseek_operator.scaling.in_flight_query import IN_FLIGHT_SERIES
+from deepseek_operator.scaling.in_flight_query import in_flight_series
 
 CACHE_METRIC = "vllm:cache_config_info"
 """An information metric: always 1, everything is in its labels. Source: vLLM 0.32 ``v1/metrics/loggers.py`` l.1114."""
@@ -94,7 +94,7 @@ def requests_in_flight(page: str) -> float:
     4.0
     """
     total = 0.0
-    for name in IN_FLIGHT_SERIES:
+    for name in in_flight_series():
         values = [sample.value for sample in _samples(page, name)]
         wrong = next((value for value in values if not 0 <= value <= MAX_COUNT), None)
         if wrong is not None or not values:

@@ -51,7 +51,7 @@ def autoscaler_of(
         notes.append("leave spec.replicas out of the file, else every apply of it sets the autoscaler back")
     if autoscaler is Autoscaler.HPA:
         return build_horizontal_pod_autoscaler(owner, target=target.requests, least=least, most=most), notes
-    query = in_flight_query(owner.namespace, owner.name, plan.nodes_per_replica)
+    query = in_flight_query(owner.namespace, owner.name, plan.nodes_per_replica, plan.engine_release)
     made = build_scaled_object(
         owner, target=target.requests, least=least, most=most, prometheus_url=prometheus_url, query=query
     )
@@ -76,9 +76,9 @@ def adapter_rule() -> str:
     import yaml
 
     from deepseek_operator.resources.horizontal_pod_autoscaler import build_adapter_rule
-    from deepseek_operator.scaling.in_flight_query import IN_FLIGHT_SERIES
+    from deepseek_operator.scaling.in_flight_query import in_flight_series
 
-    text = yaml.safe_dump(build_adapter_rule(IN_FLIGHT_SERIES), sort_keys=False, width=1000)
+    text = yaml.safe_dump(build_adapter_rule(in_flight_series()), sort_keys=False, width=1000)
     head = "The metric comes from prometheus-adapter; values of its chart, once for a cluster:"
     return "".join(f"# {line}\n" for line in [head, *text.splitlines()])
 

@@ -22,8 +22,8 @@ MILLISECONDS = 1000
 def shutdown_seconds(deployment: DeepSeekDeployment, plan: Plan) -> int:
     """Return how long requests in flight may take when a replica stops.
 
-    What the owner wrote; else what the longest answer takes: every token of the context behind a mean prompt, at the
-    TPOT that is promised, or the predicted one with its band where nothing is. A replica without requests ends at
+    What the owner wrote; else what the longest answer takes: every token of the context behind the shortest prompt, at
+    the TPOT that is promised, or the predicted one with its band where nothing is. A replica without requests ends at
     once, so patience costs nothing but for a request that needs it.
 
     Args:
@@ -38,6 +38,6 @@ def shutdown_seconds(deployment: DeepSeekDeployment, plan: Plan) -> int:
         return LEAST_SECONDS
     if spec.sla is None and plan.predicted is not None:
         band_percent = plan.predicted.error_percent
-    tokens = spec.workload.max_context_tokens - spec.workload.input_tokens
+    tokens = spec.workload.max_context_tokens
     longest = (speed.ttft_milliseconds + tokens * speed.tpot_milliseconds) * (100 + band_percent)
     return min(max(ceil_div(longest, 100 * MILLISECONDS), LEAST_SECONDS), MOST_SECONDS)

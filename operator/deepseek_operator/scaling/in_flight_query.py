@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from deepseek_operator.catalog.signals import measures_of
 from deepseek_operator.resources.names import CANARY, group_name, object_name
 
-IN_FLIGHT_SERIES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
-"""Requests in the batches and those that wait for one. Source: vLLM 0.32.0 ``vllm/v1/metrics/loggers.py``."""
+
+def in_flight_series(release: str = "") -> tuple[str, ...]:
+    """Return the metrics whose sum are the requests in flight: those in the batches and those that wait for one.
+
+    Args:
+        release: of vLLM; empty for an unknown one.
+
+    >>> in_flight_series()
+    ('vllm:num_requests_running', 'vllm:num_requests_waiting')
+    """
+    measures = measures_of("vllm", release)
+    return tuple(measures[measure][0].metric for measure in ("running", "waiting"))
 
 
-def in_flight_query(namespace: str, name: str, nodes_per_replica: int) -> str:
+def in_flight_query(namespace: str, name: str, nodes_per_replica: int, release: str = "") -> str:
     """Return the query; its answer is empty, and not zero, when no replica is scraped.
 
     Pods are told by their names, as their Deployment or group gives them, because these labels are there however
@@ -18,12 +29,13 @@ def in_flight_query(namespace: str, name: str, nodes_per_replica: int) -> str:
         namespace: of the object.
         name: of the object.
         nodes_per_replica: 1 or more.
+        release: of vLLM; empty for an unknown one.
 
     >>> in_flight_query("chat", "r1", 2)[:77]
     'sum(vllm:num_requests_running{namespace="chat",pod=~"r1-nodes-[0-9]+(-[0-9]+)'
     """
     pods = pod_pattern(name, nodes_per_replica)
-    return " + ".join(f'sum({series}{{namespace="{namespace}",pod=~"{pods}"}})' for series in IN_FLIGHT_SERIES)
+    return " + ".join(f'sum({series}{{namespace="{namespace}",pod=~"{pods}"}})' for series in in_flight_series(release))
 
 
 def pod_pattern(name: str, nodes_per_replica: int) -> str:
