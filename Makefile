@@ -34,7 +34,8 @@ scaling-benchmark: setup ## Compare scaling policies on the request traces in TR
 	@$(BIN)/python hack/scaling_benchmark.py --traces $(TRACES)
 
 crds: setup ## Write crds/ again from the types, and what the chart and manifests/install take from them.
-	@$(BIN)/kubectl-deepseek crd > crds/deepseekdeployments.deepseek-operator.io.yaml
+	@for kind in deepseekdeployments capacityplans; do \
+	  $(BIN)/kubectl-deepseek crd $$kind > crds/$$kind.deepseek-operator.io.yaml; done
 	@$(BIN)/python hack/render_install.py
 
 lock: ## Resolve requirements.lock again (needs uv).

@@ -92,6 +92,7 @@ class Resource:
 
 
 RESOURCES: Mapping[str, Resource] = {
+    "CapacityPlan": Resource("deepseek-operator.io/v1alpha1", "capacityplans", namespaced=False),
     "ConfigMap": Resource("v1", "configmaps"),
     "CustomResourceDefinition": Resource("apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
     "DeepSeekDeployment": Resource("deepseek-operator.io/v1alpha1", "deepseekdeployments"),

@@ -6,6 +6,13 @@ from typing import Any
 
 import yaml
 
+from deepseek_operator.api.capacity_plan import (
+    CAPACITY_KIND,
+    CAPACITY_PLURAL,
+    CAPACITY_SHORT_NAME,
+    CapacityPlanSpec,
+    CapacityPlanStatus,
+)
 from deepseek_operator.api.schema import Schema, structural_schema
 from deepseek_operator.api.status import DeepSeekDeploymentStatus
 from deepseek_operator.api.v1alpha1 import (
@@ -18,7 +25,6 @@ from deepseek_operator.api.v1alpha1 import (
 )
 
 CRD_NAME = f"{PLURAL}.{GROUP}"
-CRD_FILE_NAME = f"{CRD_NAME}.yaml"
 
 LONGEST_LINE = 100_000
 """Descriptions are not broken into lines: each break costs the indentation, and the file has to stay below 100 kB."""
@@ -134,9 +140,59 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def crd_yaml() -> str:
-    """Return the CustomResourceDefinition as the text of ``crds/deepseekdeployments.deepseek-operator.io.yaml``."""
-    definition = custom_resource_definition()
+def capacity_plan_definition() -> dict[str, Any]:
+    """Return the CustomResourceDefinition of CapacityPlan, ready for the API server."""
+    fits = '.status.conditions[?(@.type=="Fits")].status'
+    columns = [
+        _column("Fits", fits, "Whether everything that was asked for has room now."),
+        _column("Stranded", ".status.strandedGpus", "Free GPUs that no replica can use.", kind="integer"),
+        _column("Answer", ".status.summary", "The answer in one sentence."),
+        _column("Age", ".metadata.creationTimestamp", "Time since creation.", kind="date"),
+    ]
+    schema = {
+        "type": "object",
+        "description": "A question about the GPUs of the whole cluster, with its answer in status; answered again "
+        "when the cluster changes. It changes nothing.",
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(CapacityPlanSpec),
+            "status": _written_by_us(structural_schema(CapacityPlanStatus)),
+        },
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{CAPACITY_PLURAL}.{GROUP}",
+            "labels": {"app.kubernetes.io/part-of": "deepseek-operator"},
+        },
+        "spec": {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {
+                "kind": CAPACITY_KIND,
+                "listKind": f"{CAPACITY_KIND}List",
+                "plural": CAPACITY_PLURAL,
+                "singular": CAPACITY_KIND.lower(),
+                "shortNames": [CAPACITY_SHORT_NAME],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def crd_yaml(definition: dict[str, Any]) -> str:
+    """Return a CustomResourceDefinition as the text of its file in ``crds/``."""
     header = "# Made by `kubectl deepseek crd` from the types in deepseek_operator/api; do not edit.\n"
     body = yaml.dump(definition, Dumper=_PlainDumper, sort_keys=False, width=LONGEST_LINE, allow_unicode=True)
     return header + body

@@ -162,12 +162,19 @@ class ClusterState:
             )
         return self._inventory
 
+    def facts(self) -> tuple[list[NodeFacts], list[PodFacts]]:
+        """Return every GPU node and the GPU pods on nodes, for questions about another cluster than there is."""
+        names = [node.name for node in self.inventory().nodes]
+        return [self._node_facts(name) for name in names], [pod for pod in self._pods.values() if pod.node]
+
+    def _node_facts(self, name: str) -> NodeFacts:
+        node = with_devices(self._nodes[name], self._slices_by_node.get(name, {}).values())
+        return with_others(node, self._host_pods.held(name))
+
     def _node_inventory(self, name: str) -> NodeInventory:
         if name not in self._computed:
             pods = (self._pods[key] for key in self._keys_by_node.get(name, ()))
-            slices = self._slices_by_node.get(name, {}).values()
-            node = with_others(with_devices(self._nodes[name], slices), self._host_pods.held(name))
-            self._computed[name] = node_inventory(node, pods)
+            self._computed[name] = node_inventory(self._node_facts(name), pods)
         return self._computed[name]
 
     def _drop_pod(self, key: PodKey) -> bool:

@@ -92,7 +92,8 @@ async def _lead(cluster: Cluster, settings: Settings, metrics: Metrics, operator
         metrics.leading.set(1)
         followers = Followers(cluster, operator, settings.namespaces)
         await operator.discovery.look()
-        beside = [followers.run(), operator.discovery.run(), operator.scaling.run(), operator.capacity.run()]
+        beside = [followers.run(), operator.discovery.run(), operator.scaling.run()]
+        beside += [operator.capacity.run(), operator.capacity_plans.run()]
         if settings.leader_election:
             beside.append(leadership.hold())
         await _watch(cluster, settings, operator, followers, beside)

@@ -12,6 +12,7 @@ from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.measurements import read_measurements
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.handlers.capacity_plans import CapacityPlans
 from deepseek_operator.handlers.capacity_view import CapacityView
 from deepseek_operator.handlers.discovery import Discovery
 from deepseek_operator.handlers.drain_order import DrainOrder
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
 
-CLUSTER_KINDS = frozenset({"Node", "ResourceSlice", "Pod"})
+CLUSTER_KINDS = frozenset({"Node", "ResourceSlice", "Pod", "CapacityPlan"})
 """Followed kinds that we do not make."""
 
 
@@ -98,6 +99,7 @@ class Operator:
             max_parallel=settings.max_parallel_reconciles,
             on_result=lambda result: metrics.reconciles.labels(result=result).inc(),
         )
+        self.capacity_plans = CapacityPlans(cluster, self._nodes, self._observed)
         self.capacity = CapacityView(self._nodes, self._observed, metrics)
         self._settling: asyncio.TimerHandle | None = None
         self._nodes_changed = False
@@ -169,6 +171,8 @@ class Operator:
                     if self._nodes.set_pod(body):
                         self._settle()
                     self._wake(self._observed.put_pod(body))
+                case "CapacityPlan":
+                    self.capacity_plans.put(body)
                 case _:
                     self._wake(self._observed.put_child(body))
         except InventoryError as error:
@@ -187,6 +191,8 @@ class Operator:
                 if self._nodes.remove_pod(gone.namespace, gone.name, gone.uid):
                     self._settle()
                 self._wake(self._observed.drop_pod(gone.namespace, gone.name))
+            case "CapacityPlan":
+                self.capacity_plans.drop(gone.name)
             case _:
                 self._wake(self._observed.drop_child(gone))
 
@@ -199,6 +205,8 @@ class Operator:
                 found = {Identity(kind, "", name, "") for name in self._nodes.slice_names()}
             case "Pod":
                 found = {Identity("Pod", space, name, uid) for space, name, uid in self._nodes.pod_names()}
+            case "CapacityPlan":
+                found = self.capacity_plans.known()
             case _:
                 found = {each for each in self._observed.known() if each.kind == kind}
         return {each for each in found if namespace is None or each.namespace == namespace}

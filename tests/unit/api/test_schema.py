@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from deepseek_operator.api.crd import CRD_FILE_NAME, crd_yaml, custom_resource_definition
+from deepseek_operator.api.crd import capacity_plan_definition, crd_yaml, custom_resource_definition
 from deepseek_operator.api.schema import structural_schema
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +48,9 @@ INNER = {
         "size": {"type": "integer", "description": "Size in mm.", "minimum": 1, "maximum": 9, "format": "int32"}
     },
 }
+
+
+DEFINITIONS = {"deepseekdeployments": custom_resource_definition(), "capacityplans": capacity_plan_definition()}
 
 
 def test_everything_that_the_api_server_refuses_is_rewritten() -> None:
@@ -158,6 +161,7 @@ def test_replicas_has_no_default_because_a_default_would_claim_it() -> None:
 
 
 def test_the_file_is_what_the_types_say_and_small_enough() -> None:
-    text = (ROOT / "crds" / CRD_FILE_NAME).read_text()
-    assert text == crd_yaml(), "write it with `kubectl deepseek crd`"
-    assert len(text.encode()) < MAX_CRD_BYTES
+    for name, definition in DEFINITIONS.items():
+        text = (ROOT / "crds" / f"{name}.deepseek-operator.io.yaml").read_text()
+        assert text == crd_yaml(definition), f"write it with `kubectl deepseek crd {name}`"
+        assert len(text.encode()) < MAX_CRD_BYTES

@@ -39,7 +39,10 @@ def rules_of(manifests: list[Manifest]) -> list[Manifest]:
     """Return the rules of the operator's own roles, without those that are for people."""
     roles = [*of_kind(manifests, "ClusterRole"), *of_kind(manifests, "Role")]
     return [
-        rule for role in roles if not role["metadata"]["name"].endswith(("-edit", "-view")) for rule in role["rules"]
+        rule
+        for role in roles
+        if not role["metadata"]["name"].endswith(("-edit", "-view", "-capacity"))
+        for rule in role["rules"]
     ]
 
 
@@ -103,6 +106,8 @@ ALLOWED = {
     ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update"},
+    ("deepseek-operator.io", "capacityplans"): {"get", "list", "watch"},
+    ("deepseek-operator.io", "capacityplans/status"): {"patch"},
     ("deepseek-operator.io", "deepseekdeployments"): {"get", "list", "watch"},
     ("deepseek-operator.io", "deepseekdeployments/finalizers"): {"update"},
     ("deepseek-operator.io", "deepseekdeployments/scale"): {"patch"},
@@ -177,11 +182,13 @@ def test_the_priority_classes_are_those_that_pods_name() -> None:
 
 
 def test_uninstalling_removes_the_definition_unless_it_is_kept() -> None:
-    (removed,) = of_kind(rendered(), "CustomResourceDefinition")
-    (kept,) = of_kind(rendered("crds.keep=true"), "CustomResourceDefinition")
-    assert "annotations" not in removed["metadata"]
-    assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert kept == removed
+    removed = of_kind(rendered(), "CustomResourceDefinition")
+    kept = of_kind(rendered("crds.keep=true"), "CustomResourceDefinition")
+    assert [definition["spec"]["names"]["kind"] for definition in removed] == ["CapacityPlan", "DeepSeekDeployment"]
+    for there, stays in zip(removed, kept, strict=True):
+        assert "annotations" not in there["metadata"]
+        assert stays["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert stays == there
 
 
 def test_parts_can_be_left_out() -> None:
