@@ -124,6 +124,7 @@ class EnginePages:
     def __init__(self, folder: Path) -> None:
         self.targets = folder / "targets.json"
         self._engines: dict[Pod, _Engine] = {}
+        self._texts: dict[Pod, str] = {}
         self._renamed: dict[str, str] = {}
         self._lock = threading.Lock()
         pages = self
@@ -154,6 +155,12 @@ class EnginePages:
                 engine.advance()
                 engine.load = load
 
+    def put_text(self, namespace: str, name: str, text: str) -> None:
+        """Give something that is no engine a page; a new one becomes a target."""
+        with self._lock:
+            self._texts[(namespace, name)] = text
+            self._write_targets()
+
     def remove(self, namespace: str, pod: str) -> None:
         """Take a pod out of the targets."""
         with self._lock:
@@ -177,7 +184,7 @@ class EnginePages:
         with self._lock:
             engine = self._engines.get(pod)
             if engine is None or engine.down:
-                return None
+                return self._texts.get(pod)
             engine.advance()
             return "\n".join(self._page(engine)) + "\n"
 
@@ -204,7 +211,7 @@ class EnginePages:
                 "targets": [f"{host!s}:{port}"],
                 "labels": {"namespace": namespace, "pod": pod, "__metrics_path__": f"/{namespace}/{pod}/metrics"},
             }
-            for namespace, pod in self._engines
+            for namespace, pod in (*self._engines, *self._texts)
         ]
         part = self.targets.with_suffix(".part")
         part.write_text(json.dumps(listed))
