@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from deepseek_operator.api.feature_words import feature_words
@@ -25,6 +26,9 @@ HASH_CHARACTERS = 8
 """32 bits: enough to tell apart the plans of one object, short enough to type into ``spec.approvedPlan``."""
 
 FINGERPRINT_CHARACTERS = 16
+
+REMEMBERED_HASHES = 256
+"""Plans whose hash is kept, because one pass over an object asks for the same one about ten times."""
 
 _PLANNED_FIELDS: dict[str, Any] = {
     "model": {"name", "config", "lora_adapters"},
@@ -55,6 +59,7 @@ _PLANNED_FIELDS: dict[str, Any] = {
 """Fields of the spec that the planner's answer depends on."""
 
 
+@lru_cache(maxsize=REMEMBERED_HASHES)
 def plan_hash(plan: Plan) -> str:
     """Return what identifies a plan's pods: 8 hexadecimal digits.
 

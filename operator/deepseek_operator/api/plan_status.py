@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,6 +36,9 @@ from deepseek_operator.planner.engine_features import NO_FEATURES
 from deepseek_operator.planner.result import Alternative, Infeasible, NearestPlan, Plan, Rdma
 
 JsonObject = dict[str, Any]
+
+REMEMBERED_PLANS = 512
+"""Plans read from a status, some 10 kB each: a rollout looks at one several times in a row."""
 
 
 def plan_status(plan: Plan) -> JsonObject:
@@ -105,10 +109,14 @@ def plan_from_status(status: Mapping[str, Any]) -> Plan | None:
     What a newer operator has added is ignored, so a downgrade keeps the accepted plan.
     """
     try:
-        read = PlanStatus.model_validate_json(json.dumps(status))
-        return _plan(read)
+        return _plan_read(json.dumps(status))
     except (ValidationError, ValueError, TypeError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=REMEMBERED_PLANS)
+def _plan_read(text: str) -> Plan:
+    return _plan(PlanStatus.model_validate_json(text))
 
 
 def _plan(read: PlanStatus) -> Plan:

@@ -42,6 +42,7 @@ class ClusterState:
         self._measurements = MeasurementStore()
         self._features = ClusterFeatures()
         self._inventory: Inventory | None = None
+        self._offers = 0
 
     def set_node(self, node: Mapping[str, object]) -> bool:
         """Take in a Node object that was added or changed; return whether the inventory may differ.
@@ -53,6 +54,7 @@ class ClusterState:
         if self._nodes.get(facts.name) == facts:
             return False
         self._nodes[facts.name] = facts
+        self._offers += 1
         self._forget(facts.name)
         return True
 
@@ -60,6 +62,7 @@ class ClusterState:
         """Drop a node that was deleted; return whether it was known. Its pods stay until their own events."""
         if self._nodes.pop(name, None) is None:
             return False
+        self._offers += 1
         self._forget(name)
         return True
 
@@ -110,6 +113,7 @@ class ClusterState:
         self.remove_slice(facts.name)
         self._slices[facts.name] = facts
         self._slices_by_node.setdefault(facts.node, {})[facts.name] = facts
+        self._offers += 1
         self._forget(facts.node)
         return True
 
@@ -121,6 +125,7 @@ class ClusterState:
             del on_node[name]
             if not on_node:
                 del self._slices_by_node[known.node]
+            self._offers += 1
             self._forget(known.node)
         return known is not None
 
@@ -132,6 +137,7 @@ class ClusterState:
         """Take in what the engines of a DeepSeekDeployment have reported; return whether the inventory may differ."""
         if not self._measurements.put(owner_uid, measurements):
             return False
+        self._offers += 1
         self._inventory = None
         return True
 
@@ -139,6 +145,7 @@ class ClusterState:
         """Take in which APIs the cluster serves."""
         if self._features != features:
             self._features = features
+            self._offers += 1
             self._inventory = None
 
     def node_names(self) -> list[str]:
@@ -148,6 +155,10 @@ class ClusterState:
     def pod_names(self) -> list[tuple[str, str, str]]:
         """Return namespace, name and UID of all known pods, sorted."""
         return sorted([*((*key, pod.uid) for key, pod in self._pods.items()), *self._host_pods.names()])
+
+    def offers(self) -> int:
+        """Return a number that is another after every change of anything but pods: of what plans are made on."""
+        return self._offers
 
     def inventory(self) -> Inventory:
         """Return the inventory; the same object as long as nothing changed."""

@@ -46,6 +46,12 @@ class OwnPods:
             and all(pod.labels.get(key) == value for key, value in self.labels.items())
         )
 
+    def on(self, node: NodeInventory) -> OwnPods | None:
+        """Return these, or None when the node has none of them."""
+        name = self.labels.get(LABEL_DEPLOYMENT)
+        may_be = bool(self.labels) if name is None else (self.namespace, name) in node.deployments
+        return self if may_be else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitsNow:
@@ -76,7 +82,7 @@ class _Room:
 
     def within_host(self, node: NodeInventory, own: OwnPods | None, gpus: int, need: HostUse) -> _Room:
         """Return the room that the node's free CPU, memory and pods leave for pods of so many GPUs; see `host_room`."""
-        most, short = host_room(node, need, lambda pod: own is not None and own.include(pod))
+        most, short = host_room(node, need, own.include if own is not None else None)
         if most is None or most >= self.free_gpus // gpus:
             return self
         return replace(self, free_gpus=most * gpus, short=short)
@@ -118,13 +124,14 @@ def fits_now(
         if node.gpu is None or node.gpu.id != plan.gpu:
             continue
         reason = why_excluded(node, node_selector or {}, tolerations, spot)
-        held = _held_gpus(node, own, request if reason else None)
+        here = own.on(node) if own is not None else None
+        held = _held_gpus(node, here, request if reason else None)
         if reason and not held:
             excluded[reason] += 1
         else:
             free = min(node.allocatable_gpus, held if reason else node.free_gpus + held)
             room = _Room(node.name, free, node.allocatable_gpus)
-            rooms.append(room if reason else room.within_host(node, own, request, pod_host))
+            rooms.append(room if reason else room.within_host(node, here, request, pod_host))
     count = count_in((room.free_gpus for room in rooms), request, plan.nodes_per_replica)
     fits = count >= replicas
     return FitsNow(
@@ -166,7 +173,7 @@ def _shares_fit(
                 excluded[reason] += 1
         else:
             room = _Room(node.name, free_shares(node, offer, is_own), offer.slices)
-            rooms.append(room.within_host(node, own, gpus, pod_host))
+            rooms.append(room.within_host(node, own.on(node) if own is not None else None, gpus, pod_host))
     count = count_in((room.free_gpus for room in rooms), gpus, plan.nodes_per_replica)
     fits = count >= replicas
     limiting = "" if fits else _limiting(plan, replicas, count, rooms, excluded) + _short(rooms, pod_host)

@@ -28,13 +28,15 @@ class HostShort:
     amounts: tuple[str, ...]
 
 
-def host_free(node: NodeInventory, is_own: Callable[[PodFacts], bool] = lambda _: False) -> HostUse:
+def host_free(node: NodeInventory, is_own: Callable[[PodFacts], bool] | None = None) -> HostUse:
     """Return what the pods on a node leave of its CPU, memory and pods.
 
     Args:
         node: the node; what it does not tell of is 0.
-        is_own: pods whose share counts as free.
+        is_own: pods whose share counts as free; None for no pod.
     """
+    if is_own is None:
+        return node.free_host
     free = node.host.minus(node.others)
     for pod in node.pods:
         if not is_own(pod):
@@ -42,13 +44,15 @@ def host_free(node: NodeInventory, is_own: Callable[[PodFacts], bool] = lambda _
     return free
 
 
-def host_room(node: NodeInventory, need: HostUse, is_own: Callable[[PodFacts], bool]) -> tuple[int | None, HostShort]:
+def host_room(
+    node: NodeInventory, need: HostUse, is_own: Callable[[PodFacts], bool] | None
+) -> tuple[int | None, HostShort]:
     """Return how many pods the host of a node takes, and what limits them.
 
     Args:
         node: the node; what it does not tell of, it has enough of.
         need: what one pod requests; what is 0 is not looked at.
-        is_own: pods whose share of the host counts as free.
+        is_own: pods whose share of the host counts as free; None for no pod.
 
     Returns:
         None for no limit.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts, Taint, with_host_pods
 from deepseek_operator.capacity.host_use import NOTHING, HostUse
@@ -15,6 +16,7 @@ from deepseek_operator.catalog.gpu_labels import GpuSharing
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.planner.measurement import Measurement, distinct
 from deepseek_operator.resources.features import ClusterFeatures
+from deepseek_operator.resources.names import LABEL_DEPLOYMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,8 @@ class NodeInventory:
         shares: parts of its GPUs that it offers, where it divides them.
         rdma_resource: what a pod asks for to reach other nodes by RDMA; None where the node offers none.
         rdma_devices: allocatable units of it.
+        deployments: namespaces and names of the DeepSeekDeployments whose pods are among ``pods``.
+        free_host: CPU, memory and pods that all pods leave of ``host``, never below 0.
     """
 
     name: str
@@ -66,6 +70,15 @@ class NodeInventory:
     shares: tuple[ShareOffer, ...] = ()
     rdma_resource: str | None = None
     rdma_devices: int = 0
+    deployments: frozenset[tuple[str, str]] = field(init=False, repr=False, compare=False)
+    free_host: HostUse = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sum up the pods once; room on every node is looked for again and again."""
+        owners = ((pod.namespace, pod.labels.get(LABEL_DEPLOYMENT, "")) for pod in self.pods)
+        held = reduce(HostUse.plus, (pod.host for pod in self.pods), self.others)
+        object.__setattr__(self, "deployments", frozenset(owners))
+        object.__setattr__(self, "free_host", self.host.minus(held))
 
     @property
     def plannable(self) -> bool:

@@ -31,6 +31,7 @@ from deepseek_operator.handlers.scaling_loop import ScalingLoop
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.handlers.signal_reader import SignalReader
+from deepseek_operator.handlers.unhurried import Unhurried
 from deepseek_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Operator:
             pressure=self._pressure,
         )
         self._questions = Questions(self._wake, self._pressure)
+        self._unhurried = Unhurried(self._wake)
         self._reconciler = Reconciler(
             cluster,
             self._observed,
@@ -92,6 +94,7 @@ class Operator:
             self._questions,
             self.scaling,
             self._pressure,
+            self._unhurried,
         )
         self._loops = Loops(
             self._reconcile,
@@ -119,6 +122,7 @@ class Operator:
         if self._settling is not None:
             self._settling.cancel()
         self._questions.close()
+        self._unhurried.close()
         await self._loops.close()
         await self._reports.close()
         await self._latencies.close()

@@ -23,8 +23,8 @@ JsonObject = Mapping[str, Any]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-REMEMBERED_QUESTIONS = 256
-"""Parsed specs kept, some 20 kB each: as many as are worked on at about the same time."""
+REMEMBERED_QUESTIONS = 1024
+"""Parsed specs kept, some 20 kB each: as many as roll out at about the same time."""
 
 
 @dataclass(frozen=True, slots=True)

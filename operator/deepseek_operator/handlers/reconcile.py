@@ -41,6 +41,7 @@ from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.handlers.supplies import Supplies
 from deepseek_operator.handlers.switching import planned_workload, switched
+from deepseek_operator.handlers.unhurried import Unhurried
 from deepseek_operator.handlers.workloads import features_beside, find_workload
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.planner.result import Plan
@@ -78,6 +79,7 @@ class Reconciler:
         questions: knows what objects ask at this moment.
         scaling: decides replicas by what is measured.
         pressure: knows which formats memory pressure asks for.
+        unhurried: puts off what a status need not say at once.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Reconciler:
         questions: Questions,
         scaling: ScalingLoop,
         pressure: PressureWatch,
+        unhurried: Unhurried,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
@@ -110,6 +113,7 @@ class Reconciler:
         self._groups = groups
         self._scaling = scaling
         self._drain = drain
+        self._unhurried = unhurried
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
@@ -133,6 +137,7 @@ class Reconciler:
         self._questions.forget(uid)
         self._scaling.forget(uid)
         self._pressure.forget(uid)
+        self._unhurried.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
 
@@ -335,7 +340,7 @@ class Reconciler:
     async def _write_status(self, body: JsonObject, situation: Situation) -> None:
         metadata, old = body["metadata"], body.get("status") or {}
         status = next_status(old, situation, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        if status == old:
+        if self._unhurried.puts_off(metadata["uid"], old, status) or status == old:
             return
         identity = {field: metadata[field] for field in ("name", "namespace", "uid")}
         stored = await self._cluster.apply(

@@ -9,6 +9,7 @@ from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.inventory import inventory
+from deepseek_operator.capacity.supply import supply
 from deepseek_operator.errors import InventoryError
 
 
@@ -38,6 +39,29 @@ def test_the_inventory_is_kept_until_something_changes(state: ClusterState):
     after = state.inventory()
     assert after.nodes[0] is before.nodes[0]
     assert after.nodes[1].free_gpus == 7
+
+
+def test_what_plans_are_made_on_changes_with_nodes_and_not_with_pods(state: ClusterState):
+    before, supplied = state.offers(), supply(state.inventory())
+    state.set_pod(gpu_pod("q", gpus=1, node="b"))
+    state.set_pod(gpu_pod("web", gpus=3, resource="cpu", node="a"))
+    state.remove_pod("default", "p")
+    assert (state.offers(), supply(state.inventory())) == (before, supplied)
+    state.set_node(gpu_node("b"))
+    assert state.offers() == before
+    state.set_node(gpu_node("c"))
+    added = state.offers()
+    state.remove_node("c")
+    assert len({before, added, state.offers()}) == 3
+
+
+def test_the_pods_of_a_node_are_summed_up(state: ClusterState):
+    state.set_pod(gpu_pod("q", gpus=1, node="b", labels={"deepseek-operator.io/deployment": "r1"}))
+    nodes = state.inventory().nodes
+    assert [node.deployments for node in nodes] == [{("default", "")}, {("default", "r1")}]
+    assert [node.free_host for node in nodes] == [
+        node.host.minus(node.others).minus(node.pods[0].host) for node in nodes
+    ]
 
 
 def test_a_heartbeat_changes_nothing(state: ClusterState):
