@@ -48,16 +48,32 @@ def test_the_replicas_with_least_to_do_go_first(kubectl: Kubectl, tmp_path: Path
 
         kubectl("scale", "dsd", "small", "--replicas=2")
         eventually(lambda: len(costs(kubectl)), lambda found: found == 2)
-        assert costs(kubectl) == {pods[0]: "5", pods[2]: "9"}
+        assert costs(kubectl) == {pods[0]: None, pods[2]: None}
         assert [line for line in writes(operator) if 'resource="pods"' in line and "PATCH" in line] == [
-            'deepseek_operator_api_calls_total{resource="pods",status="200",verb="PATCH"} 3.0'
+            'deepseek_operator_api_calls_total{resource="pods",status="200",verb="PATCH"} 2.0'
         ]
 
         kubectl("scale", "dsd", "small", "--replicas=1")
         eventually(lambda: len(costs(kubectl)), lambda found: found == 1)
-        assert costs(kubectl) == {pods[2]: "9"}
-        managers = kubectl("get", "pod", pods[2], "-o", "json", "--show-managed-fields")["metadata"]["managedFields"]
-        ours = [
-            (entry["operation"], entry["subresource"]) for entry in managers if entry["manager"] == "deepseek-operator"
-        ]
-        assert ours == [("Apply", "status")]
+        assert costs(kubectl) == {pods[2]: None}
+
+
+def test_the_cost_is_written_without_a_right_to_change_the_pod(kubectl: Kubectl, tmp_path: Path) -> None:
+    """The pod that should go is held by a finalizer, so that what was written on it can be seen."""
+    with contextlib.ExitStack() as engines, running_operator(kubectl, tmp_path, engines=True):
+        kubectl.apply(small(replicas=2, scaling={"owner": "External", "maxReplicas": 2}))
+        wait_ready(kubectl, "small")
+        busy, idle = sorted(costs(kubectl))
+        for pod, in_flight in ((busy, 3), (idle, 1)):
+            move_to(kubectl, pod, engines.enter_context(fake_engine(page(in_flight))).address)
+        hold = '{"metadata":{"finalizers":["example.com/hold"]}}'
+        kubectl("patch", "pod", idle, "--type=merge", f"--patch={hold}")
+
+        kubectl("scale", "dsd", "small", "--replicas=1")
+        eventually(lambda: set(costs(kubectl)), lambda found: found == {busy})
+        metadata = kubectl("get", "pod", idle, "-o", "json", "--show-managed-fields")["metadata"]
+        kubectl("patch", "pod", idle, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+        assert metadata["annotations"][ANNOTATION_DELETION_COST] == "-1"
+        ours = [each for each in metadata["managedFields"] if each["manager"] == "deepseek-operator"]
+        assert [(each["operation"], each["subresource"]) for each in ours] == [("Apply", "status")]

@@ -1,6 +1,6 @@
 """Before a Deployment gets fewer replicas: tell its controller which pods have least to do, so that those go.
 
-Written only then, and only on pods whose cost changes, whoever owns the replicas: also what an HPA asks for reaches the
+Written only then, and only on the pods that should go, whoever owns the replicas: also what an HPA asks for reaches the
 Deployment through the operator. Groups of pods (LeaderWorkerSet, StatefulSet) go by their number, the highest first;
 Kubernetes lets nobody choose there.
 """
@@ -24,7 +24,7 @@ from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST, de
 log = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0
-"""How long all pods of an object together may take to answer; who has not told by then counts as busy."""
+"""How long all pods of an object together may take to answer; who has not told by then is not chosen."""
 
 READS_AT_ONCE = 32
 """Pods that are asked at the same time."""
@@ -70,7 +70,7 @@ class DrainOrder:
         known = dict(running_by_pod)
         if self._enabled and unread_engine(engine) is None:
             known |= await self._told(serving)
-        costs = deletion_costs([pod.name for pod in serving], known)
+        costs = deletion_costs([pod.name for pod in serving], known, workload.replicas - asked)
         for pod in serving:
             if pod.deletion_cost != costs[pod.name]:  # one without the annotation costs 0
                 await self._write(workload.namespace, pod, costs[pod.name])

@@ -7,6 +7,7 @@ by the loops. Projections only: a few hundred bytes per pod, so that a busy clus
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,14 +27,14 @@ from deepseek_operator.resources.names import (
     label_value,
 )
 from deepseek_operator.resources.rolling_update import RollingUpdate
-from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST, MOST_COST
+from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST
 
 JsonObject = Mapping[str, Any]
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
 """Kinds whose replicas and status are kept."""
 
-_COST_DIGITS = len(str(MOST_COST))
+_COST = re.compile(r"-?(0|[1-9][0-9]{0,9})")
 
 ENGINE_COMPONENT = "engine"
 """``app.kubernetes.io/component`` of pods that serve."""
@@ -365,7 +366,7 @@ def pod_state(body: JsonObject) -> PodState:
 
 
 def _cost(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _COST_DIGITS else 0
+    return int(text) if _COST.fullmatch(text) else 0
 
 
 def _component(metadata: JsonObject) -> str:

@@ -78,7 +78,7 @@ def test_a_page_without_the_count_is_no_empty_replica(page: str, words: str) -> 
     [
         pytest.param({ANNOTATION_DELETION_COST: "7"}, 7, id="a cost"),
         pytest.param({}, 0, id="none"),
-        pytest.param({ANNOTATION_DELETION_COST: "-1"}, 0, id="never ours"),
+        pytest.param({ANNOTATION_DELETION_COST: "-1"}, -1, id="one that goes"),
         pytest.param({ANNOTATION_DELETION_COST: "9" * 5000}, 0, id="no cost that Kubernetes knows"),
     ],
 )
