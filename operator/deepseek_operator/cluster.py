@@ -104,6 +104,7 @@ RESOURCES: Mapping[str, Resource] = {
     "Node": Resource("v1", "nodes", namespaced=False),
     "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
     "Pod": Resource("v1", "pods"),
+    "PodMonitor": Resource("monitoring.coreos.com/v1", "podmonitors"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "PriorityClass": Resource("scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
     "ResourceClaimTemplate": Resource("resource.k8s.io/v1", "resourceclaimtemplates"),

@@ -1,6 +1,7 @@
 """The real API server's judgement of every golden manifest, with strict validation.
 
-LeaderWorkerSets are judged where their definition is installed, in ``test_groups``.
+LeaderWorkerSets and PodMonitors are judged where their definition is installed, in ``test_groups`` and
+``test_monitoring``.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from cluster.kubectl import Kubectl
 from deepseek_operator.handlers.owned_fields import manifest_digest, owned_digest
 from deepseek_operator.resources.names import FIELD_MANAGER
 
+OF_OTHERS = {"LeaderWorkerSet", "PodMonitor"}
 FILES = sorted((Path(__file__).parents[1] / "golden" / "manifests").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_golden_manifests_are_accepted(kubectl: Kubectl, file: Path) -> None:
     for manifest in yaml.safe_load_all(file.read_text()):
-        if manifest["kind"] == "LeaderWorkerSet":
+        if manifest["kind"] in OF_OTHERS:
             continue
         there = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
         kubectl(
@@ -34,7 +36,7 @@ def test_golden_manifests_are_accepted(kubectl: Kubectl, file: Path) -> None:
 def test_an_applied_manifest_is_recognized_in_what_is_stored(kubectl: Kubectl, file: Path) -> None:
     """A successor of the operator applies nothing again that is as it would apply it."""
     for manifest in yaml.safe_load_all(file.read_text()):
-        if manifest["kind"] == "LeaderWorkerSet":
+        if manifest["kind"] in OF_OTHERS:
             continue
         there = {**manifest, "metadata": {**manifest["metadata"], "namespace": kubectl.namespace}}
         asked = ("--dry-run=server", f"--field-manager={FIELD_MANAGER}", "--show-managed-fields", "--output=json")

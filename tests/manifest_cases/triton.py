@@ -7,6 +7,7 @@ from typing import Any
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.engine_features import EngineFeatures, Speculative, SpeculativeMethod
+from deepseek_operator.resources.features import ClusterFeatures
 from manifest_cases.case import ManifestCase
 from manifest_cases.sharing import DISTILL, mig
 from model_factories import make_plan
@@ -120,5 +121,12 @@ CASES = [
         spec=of_an_engine(IMAGE, 1),
         plan=make_plan(gpus_per_replica=1, parallelism=Parallelism(tensor=1)),
         replicas=None,
+    ),
+    ManifestCase(
+        name="monitored-triton",
+        says="a PodMonitor of Triton's own port of metrics",
+        spec=of_vllm(),
+        plan=make_plan(),
+        known={"features": ClusterFeatures(pod_monitor=True)},
     ),
 ]

@@ -42,7 +42,7 @@ class Followed:
     optional: bool = False
 
 
-OPTIONAL = frozenset({"LeaderWorkerSet", "ResourceClaimTemplate", "ResourceSlice"})
+OPTIONAL = frozenset({"LeaderWorkerSet", "PodMonitor", "ResourceClaimTemplate", "ResourceSlice"})
 """Kinds of other projects, whose definition may be missing, and those of newer releases of Kubernetes."""
 
 NODES = Followed(kind="Node")
@@ -58,6 +58,7 @@ CHILDREN = tuple(
         "Service",
         "PodDisruptionBudget",
         "NetworkPolicy",
+        "PodMonitor",
         "ResourceClaimTemplate",
         "Job",
         *sorted(WORKLOADS),

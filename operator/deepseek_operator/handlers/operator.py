@@ -33,6 +33,7 @@ from deepseek_operator.handlers.settings import Settings
 from deepseek_operator.handlers.signal_reader import SignalReader
 from deepseek_operator.handlers.unhurried import Unhurried
 from deepseek_operator.metrics import Metrics
+from deepseek_operator.resources.podmonitor import scrape_advice
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Operator:
         self.scaling = ScalingLoop(
             self._observed,
             self._nodes,
-            SignalReader(settings.prometheus) if settings.prometheus is not None else None,
+            self._signals(settings),
             self._wake,
             ScalingMetrics(metrics.registry),
             settings.scaling,
@@ -111,6 +112,11 @@ class Operator:
         """Do one timed pass over an object."""
         with self._metrics.reconcile_seconds.time():
             return await self._reconciler.reconcile(uid, turn)
+
+    def _signals(self, settings: Settings) -> SignalReader | None:
+        if settings.prometheus is None:
+            return None
+        return SignalReader(settings.prometheus, advice=lambda: scrape_advice(self.discovery.features))
 
     def _features_changed(self) -> None:
         """An API was installed or removed; plans and pods of everybody may differ."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deepseek_operator.errors import DeepSeekOperatorError, PrometheusError
@@ -45,10 +45,12 @@ class SignalReader:
 
     Args:
         settings: where Prometheus is; None where the administrator named none.
+        advice: what has to be done where a pod is not scraped, as a clause.
     """
 
-    def __init__(self, settings: PrometheusSettings | None = None) -> None:
+    def __init__(self, settings: PrometheusSettings | None = None, *, advice: Callable[[], str] = str) -> None:
         self._settings = settings
+        self._advice = advice
         self._first_asked: dict[Pod, float] = {}
         self.cost = ReadCost()
 
@@ -68,9 +70,15 @@ class SignalReader:
             async with connected(self._settings) as prometheus:
                 found = await _Round(prometheus, self._settings.rules, new).read(objects)
                 self.cost = ReadCost(queries=prometheus.queries, answer_bytes=prometheus.bytes)
-                return found
+                return {uid: self._advised(readings) for uid, readings in found.items()}
         except PrometheusError as error:
             return {each.uid: Readings(problem=_unreachable(error)) for each in objects}
+
+    def _advised(self, readings: Readings) -> Readings:
+        problem, advice = readings.problem, self._advice()
+        if problem is None or not problem.unscraped or not advice:
+            return readings
+        return replace(readings, problem=replace(problem, message=f"{problem.message}; {advice}"))
 
     def _new_pods(self, objects: Sequence[MeasuredObject], rules: QueryRules, now: float) -> frozenset[Pod]:
         """Return the pods that were asked about for the first time a moment ago, and forget those that are gone."""

@@ -25,6 +25,7 @@ from deepseek_operator.resources.group_workload import build_group_workload
 from deepseek_operator.resources.names import Manifest, Owner
 from deepseek_operator.resources.networkpolicy import build_network_policies
 from deepseek_operator.resources.poddisruptionbudget import build_pod_disruption_budget
+from deepseek_operator.resources.podmonitor import build_pod_monitor
 from deepseek_operator.resources.probes import progress_deadline_seconds
 from deepseek_operator.resources.resource_claim_template import build_resource_claim_template
 from deepseek_operator.resources.runnable import is_runnable
@@ -67,15 +68,15 @@ def desired(
             otherwise since; empty for what the owner decides today.
 
     Returns:
-        ConfigMap, cache claim if any, Service, the download of the model into its cache if any, PodDisruptionBudget
-        if any, and the Deployment; without the last three when `is_runnable` says why not. The workload can start only
-        once the download is complete.
+        ConfigMap, cache claim if any, Service, PodMonitor where it is served, the download of the model into its cache
+        if any, PodDisruptionBudget if any, and the Deployment; without those that need pods when `is_runnable` says why
+        not. The workload can start only once the download is complete.
 
     Raises:
         InvalidSpecError: an argument, variable or path of the user contradicts the plan, or the cache is too small.
     """
     owner = Owner(name=deployment.metadata.name, namespace=deployment.metadata.namespace, uid=uid)
-    tls = deployment.spec.engine.tls_secret_ref is not None
+    tls = deployment.spec.engine.tls_secret_ref
     runs = not is_runnable(plan, deployment, features)
     template: Manifest | None = None
     record: dict[str, str] = {}
@@ -95,11 +96,13 @@ def desired(
             template=record,
         ),
         build_cache_claim(owner, deployment.spec.model),
-        build_service(owner, tls=tls, more_ports=further_ports(deployment)),
+        build_service(owner, tls=tls is not None, more_ports=further_ports(deployment)),
     ]
     if template is not None:
         pod = template["leader"] if plan.nodes_per_replica > 1 else template
         manifests += build_network_policies(owner, deployment.spec, plan, pod)
+        monitor = build_pod_monitor(owner, pod, tls_secret=tls.name if tls is not None else "", features=features)
+        manifests.append(monitor)
         if (download := model_download(owner.name, deployment.spec, plan)) is not None:
             manifests += build_download(owner, download, pod)
         manifests.append(build_resource_claim_template(owner, plan, plan_hash))

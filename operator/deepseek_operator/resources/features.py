@@ -23,6 +23,7 @@ class ClusterFeatures:
         native_gang: Kubernetes' own Workload API with PodGroup.
         dra: dynamic resource allocation, stable.
         inference_pool: the Gateway API Inference Extension.
+        pod_monitor: the Prometheus Operator, which makes scrapes of PodMonitors.
     """
 
     leader_worker_set: bool = False
@@ -33,6 +34,7 @@ class ClusterFeatures:
     native_gang: bool = False
     dra: bool = False
     inference_pool: bool = False
+    pod_monitor: bool = False
 
     def names(self) -> list[str]:
         """Return the names of the features that are there, sorted.
@@ -55,12 +57,13 @@ SERVED_AS: dict[str, tuple[str, ...]] = {
     "native_gang": ("scheduling.k8s.io/v1alpha2", "scheduling.k8s.io/v1beta1"),
     "dra": ("resource.k8s.io/v1",),
     "inference_pool": ("inference.networking.k8s.io/v1",),
+    "pod_monitor": ("monitoring.coreos.com/v1",),
 }
 """Feature to the group versions of which one is served where it is installed.
 
 Source: the projects' API packages (kubernetes-sigs/lws, kubernetes-sigs/kueue, volcano-sh/apis, NVIDIA/KAI-Scheduler,
-kubernetes-sigs/scheduler-plugins, kubernetes-sigs/gateway-api-inference-extension) and Kubernetes 1.36
-``pkg/apis/scheduling`` (``v1alpha2``; ``v1beta1`` is announced for 1.37 and unverified).
+kubernetes-sigs/scheduler-plugins, kubernetes-sigs/gateway-api-inference-extension, prometheus-operator) and Kubernetes
+1.36 ``pkg/apis/scheduling`` (``v1alpha2``; ``v1beta1`` is announced for 1.37 and unverified).
 """
 
 
@@ -83,6 +86,6 @@ def features_named(names: Iterable[str]) -> ClusterFeatures:
 
     >>> features_named(["kueue", "teleportation"])
     ClusterFeatures(leader_worker_set=False, kueue=True, volcano=False, kai=False, coscheduling=False, \
-native_gang=False, dra=False, inference_pool=False)
+native_gang=False, dra=False, inference_pool=False, pod_monitor=False)
     """
     return ClusterFeatures(**{name: True for name in names if name in SERVED_AS})

@@ -52,6 +52,7 @@ class _Fault:
     reason: ProblemReason
     message: str
     fields: tuple[str, ...]
+    unscraped: bool = False
 
 
 def readings_of(measured: MeasuredObject, samples: PodSamples, new: Collection[Pod]) -> Readings:
@@ -136,7 +137,7 @@ class _Reading:
             reason = ProblemReason.ABSENT
             text = f"{metric} of pod {name} is absent although the pod is scraped: {self._engine()} exports it, so the "
             text += "image is of another release or the metric was renamed"
-        return _Fault(reason, text, FIELDS[measure])
+        return _Fault(reason, text, FIELDS[measure], unscraped=age is None)
 
     def _engine(self) -> str:
         return f"{self._measured.engine} {self._measured.release}".strip()
@@ -232,4 +233,5 @@ class _Reading:
             reason=faults[0].reason,
             message=messages[0] + more,
             signals=tuple(sorted({field for fault in faults for field in fault.fields})),
+            unscraped=faults[0].unscraped,
         )

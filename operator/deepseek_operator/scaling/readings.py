@@ -27,11 +27,13 @@ class SignalProblem:
     Args:
         message: one sentence that names the metric or the server, and the pod where one is at fault.
         signals: fields of `Readings` that cannot be used because of it, sorted; empty when none can.
+        unscraped: whether nothing at all is known of a pod, so that the remedy lies with Prometheus' scrapes.
     """
 
     reason: ProblemReason
     message: str
     signals: tuple[str, ...] = ()
+    unscraped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

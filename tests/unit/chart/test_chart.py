@@ -114,6 +114,7 @@ ALLOWED = {
     ("deepseek-operator.io", "deepseekdeployments/status"): {"patch"},
     ("events.k8s.io", "events"): {"create", "patch"},
     ("leaderworkerset.x-k8s.io", "leaderworkersets"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("monitoring.coreos.com", "podmonitors"): {"get", "list", "watch", "create", "patch", "delete"},
     ("networking.k8s.io", "networkpolicies"): {"get", "list", "watch", "create", "patch", "delete"},
     ("resource.k8s.io", "resourceclaimtemplates"): {"get", "list", "watch", "create", "patch", "delete"},
     ("resource.k8s.io", "resourceslices"): {"get", "list", "watch"},
