@@ -116,7 +116,7 @@ class Reconciler:
         self._unhurried = unhurried
         self._applier = Applier(cluster, observed)
         self._waiting: set[str] = set()
-        self._made: dict[str, tuple[int, AcceptedPlan, int | None, object]] = {}
+        self._made: dict[str, tuple[int, AcceptedPlan, int | None, object, bool]] = {}
         self._questions = questions
         self._pressure = pressure
         self._supplies = Supplies(nodes)
@@ -239,7 +239,8 @@ class Reconciler:
         if situation.unsupported and workload is not None:
             return situation  # what runs stays as it is
         replicas = self._admitted(body, deployment, acceptance.accepted.plan, situation.track_replicas)
-        inputs = (situation.generation, acceptance.accepted, replicas, trial_key(canary))
+        monitored = self._discovery.features.pod_monitor
+        inputs = (situation.generation, acceptance.accepted, replicas, trial_key(canary), monitored)
         status = body.get("status") or {}
         rests = workload is None or is_at_rest(workload, situation, status)
         if self._made.get(uid) == inputs and self._applier.is_settled(uid) and rests:
