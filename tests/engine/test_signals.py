@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_operator.catalog.signals import Reads, measures_of, most_plausible
+from deepseek_operator.catalog.signals import Reads, SignalMetric, measures_of, most_plausible, signal_metrics
 from deepseek_operator.scaling.read_signals import FIELDS
 
 DATA = Path(__file__).parent / "data"
@@ -84,3 +84,15 @@ def test_dcgm_has_one_unit_on_each_side_of_a_quotient():
     measures = measures_of("dcgm", "")
     units = [(used.unit, free.unit) for used, free in zip(measures["gpu_used"], measures["gpu_free"], strict=True)]
     assert units == [("MiB", "MiB"), ("bytes", "bytes")]
+
+
+def test_the_documentation_has_the_table():
+    def row(metric: SignalMetric) -> str:
+        release = f"{metric.since} or newer" if metric.since else f"before {metric.before}" if metric.before else "all"
+        name = metric.metric + "".join(f'{{{label}="{value}"}}' for label, value in metric.labels)
+        told = [metric.engine, metric.measure, f"`{name}`", metric.reads.value, metric.unit, release]
+        return f"| {' | '.join(told)} | {'optional' if metric.optional else ''} |"
+
+    text = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
+    table = text.partition("a test compares -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    assert table == [row(metric) for metric in signal_metrics()]

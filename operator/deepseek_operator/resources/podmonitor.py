@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.resources.names import (
     LABEL_DEPLOYMENT,
@@ -19,6 +21,10 @@ METRICS_PORT = "metrics"
 
 INTERVAL = "15s"
 """How often pods are scraped: what `deepseek-operator run --scrape-seconds` expects when it is not set."""
+
+_POD_LABEL = "__meta_kubernetes_pod_label_" + re.sub(r"[^a-zA-Z0-9_]", "_", LABEL_DEPLOYMENT)
+"""As Prometheus' discovery of pods calls the label; its value is the name of the model's Service, and series get it as
+the label ``service``, as from a ServiceMonitor. Source: Prometheus documentation, "kubernetes_sd_config"."""
 
 AUTHORITY_KEY = "ca.crt"
 """Where cert-manager and Kubernetes put the authority into a Secret of type ``kubernetes.io/tls``."""
@@ -43,6 +49,7 @@ def build_pod_monitor(
     ports = {each["name"] for each in template["spec"]["containers"][0]["ports"]}
     scraped: Manifest = {"port": METRICS_PORT if METRICS_PORT in ports else "https" if tls_secret else "http"}
     scraped |= {"path": METRICS_PATH, "interval": INTERVAL}
+    scraped["relabelings"] = [{"sourceLabels": [_POD_LABEL], "targetLabel": "service"}]
     if scraped["port"] == "https":
         scraped["scheme"] = "https"
         scraped["tlsConfig"] = {
@@ -55,7 +62,6 @@ def build_pod_monitor(
         "metadata": metadata(owner),
         "spec": {
             "selector": {"matchLabels": selector_labels(owner.name)},
-            "podTargetLabels": [LABEL_DEPLOYMENT],
             "podMetricsEndpoints": [scraped],
         },
     }
