@@ -17,6 +17,7 @@ from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.api.spec_scaling import MemoryPressureSpec, ScalingOwner
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
+from deepseek_operator.capacity.workload import pod_host
 from deepseek_operator.errors import DeepSeekOperatorError
 from deepseek_operator.handlers.acceptance import genuine_plan
 from deepseek_operator.planner.replica import pace_of
@@ -77,6 +78,7 @@ class ScaledObject:
         limits: upper limits that its owner has set.
         output_tokens: mean length of an answer that was planned with.
         pods_per_replica: 1, or the nodes of a group.
+        room_key: what is the same for all objects whose pods find room on the same nodes.
         gpu: product that its replicas take, or the kind of share of it.
         gpus_per_replica: of those.
         priority: value of its pods' PriorityClass; of a class of the owner's own, that of the default.
@@ -102,6 +104,7 @@ class ScaledObject:
     limits: tuple[Limit, ...]
     output_tokens: int
     pods_per_replica: int
+    room_key: str
     gpu: str
     gpus_per_replica: int
     priority: int
@@ -193,8 +196,15 @@ def _made(
         ),
         output_tokens=spec.workload.output_tokens,
         pods_per_replica=plan.nodes_per_replica,
+        room_key=_room_key(deployment, plan),
         gpu=plan.gpu if plan.share is None else f"{plan.gpu} ({plan.share})",
         gpus_per_replica=plan.gpus_per_replica,
         priority=PRIORITY_VALUES.get(priority, 0),
         preempts=priority in PREEMPTING and plan.nodes_per_replica == 1,
     )
+
+
+def _room_key(deployment: DeepSeekDeployment, plan: Plan) -> str:
+    hardware = deployment.spec.hardware
+    size = (plan.gpu, plan.share, plan.gpus_per_replica, plan.nodes_per_replica, pod_host(deployment, plan))
+    return repr((size, sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot))

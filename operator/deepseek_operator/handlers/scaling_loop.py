@@ -23,7 +23,7 @@ from deepseek_operator.handlers.scaling_beside import Beside
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.scaling_options import ScalingOptions
 from deepseek_operator.handlers.scaling_outcome import ScalingOutcome, restored, with_decision
-from deepseek_operator.handlers.scaling_room import Wanting, room_limits
+from deepseek_operator.handlers.scaling_room import Rooms, Wanting, room_limits
 from deepseek_operator.handlers.scaling_view import (
     measured_object,
     snapshot,
@@ -114,7 +114,7 @@ class ScalingLoop:
         self._options = options
         self._clock = clock
         self._beside = Beside(pressure)
-        self._objects = ScaledObjects()
+        self._objects, self._rooms = ScaledObjects(), Rooms()
         self._memories: dict[str, _Memory] = {}
         self._newest = 0.0
 
@@ -265,7 +265,7 @@ class ScalingLoop:
     ) -> Mapping[str, Limit]:
         decided = ((view, alone.get(view.measured.uid)) for view in views)
         wanting = [_wanting(view, *found) for view, found in decided if found]
-        return room_limits(wanting, self._nodes.inventory())
+        return room_limits(wanting, self._nodes.inventory(), self._rooms)
 
     def _snapshot(self, view: _View, readings: Readings, now: float) -> Snapshot:
         memory, scaled = view.memory, view.memory.scaled

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepseek_operator.api.parse import parse
+from deepseek_operator.capacity.fits import OwnPods
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.workload import room_for
 from deepseek_operator.handlers.acceptance import genuine_plan
@@ -17,6 +18,9 @@ from deepseek_operator.scaling.limits import room_limit
 from deepseek_operator.scaling.water_filling import Wish, fill
 
 JsonObject = Mapping[str, Any]
+
+NOBODY = OwnPods(namespace="", labels={})
+"""Owns no pod: what the object's own pods hold is not free for further ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +42,34 @@ class Wanting:
     running: int
 
 
-def room_limits(wanting: Sequence[Wanting], inventory: Inventory) -> Mapping[str, Limit]:
+class Rooms:
+    """How many replicas the free GPUs hold, computed once per inventory for all objects whose pods are alike."""
+
+    def __init__(self) -> None:
+        self._inventory: Inventory | None = None
+        self._counts: dict[str, int] = {}
+
+    def beside(self, wanting: Wanting, inventory: Inventory) -> int:
+        """Return how many further replicas of an object fit what is free, were it alone."""
+        if self._inventory is not inventory:
+            self._inventory, self._counts = inventory, {}
+        key = wanting.scaled.room_key
+        if key not in self._counts:
+            plan = genuine_plan(wanting.body["status"]["plan"])
+            self._counts[key] = (
+                0 if plan is None else room_for(parse(wanting.body), plan, inventory, 0, own=NOBODY).count
+            )
+        return self._counts[key]
+
+
+def room_limits(wanting: Sequence[Wanting], inventory: Inventory, rooms: Rooms) -> Mapping[str, Limit]:
     """Return the limit of each object that wants more than the free GPUs hold, by UID.
 
     Args:
         wanting: all objects, also those that want no more: their replicas may be stopped for others, and those that
             have no node yet come before others of a lower priority.
         inventory: of the cluster.
+        rooms: what is known of it.
     """
     asking = {each.scaled.uid for each in wanting if each.wanted > max(each.current, each.running)}
     if not asking:
@@ -54,7 +79,7 @@ def room_limits(wanting: Sequence[Wanting], inventory: Inventory) -> Mapping[str
     for node in inventory.nodes:
         if node.gpu is not None and node.schedulable:
             free[node.gpu.id] += node.free_gpus
-    wishes = [_wish(each, inventory, asks=each.scaled.uid in asking) for each in wanting]
+    wishes = [_wish(each, inventory, rooms, asks=each.scaled.uid in asking) for each in wanting]
     for wish in wishes:
         if wish.gpu not in products:  # shares of GPUs: what is free of them is known by what fits
             free[wish.gpu] = max(free[wish.gpu], wish.room * wish.gpus_per_replica)
@@ -66,12 +91,9 @@ def room_limits(wanting: Sequence[Wanting], inventory: Inventory) -> Mapping[str
     }
 
 
-def _wish(wanting: Wanting, inventory: Inventory, *, asks: bool) -> Wish:
-    scaled, room = wanting.scaled, 0
+def _wish(wanting: Wanting, inventory: Inventory, rooms: Rooms, *, asks: bool) -> Wish:
+    scaled = wanting.scaled
     wanted = wanting.wanted if asks else wanting.current
-    plan = genuine_plan(wanting.body["status"]["plan"]) if wanted > wanting.running else None
-    if plan is not None:
-        room = max(0, room_for(parse(wanting.body), plan, inventory, wanted).count - wanting.running)
     return Wish(
         uid=scaled.uid,
         gpu=scaled.gpu,
@@ -80,6 +102,6 @@ def _wish(wanting: Wanting, inventory: Inventory, *, asks: bool) -> Wish:
         floor=scaled.least,
         running=wanting.running,
         wanted=wanted,
-        room=room,
+        room=rooms.beside(wanting, inventory) if wanted > wanting.running else 0,
         preempts=scaled.preempts,
     )
