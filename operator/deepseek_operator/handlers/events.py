@@ -8,6 +8,7 @@ from typing import Any
 import kopf
 
 from deepseek_operator.api import conditions
+from deepseek_operator.scaling.readings import ProblemReason
 
 JsonObject = Mapping[str, Any]
 
@@ -17,11 +18,18 @@ TOLD = (
     conditions.PLAN_ACCURATE,
     conditions.ROLLING_OUT,
     conditions.MEMORY_PRESSURE,
+    conditions.SLA_MET,
 )
 """Conditions whose changes become events; the others change together with them."""
 
-QUIET = frozenset({"Progressing", "WithinBand", "EngineServesTls", "SizedByHand", "NotMeasured", "NoPressure"})
-"""Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events."""
+QUIET = frozenset(
+    {
+        *("Progressing", "WithinBand", "EngineServesTls", "SizedByHand", "NotMeasured", "NoPressure"),
+        *("NoSla", "NoRequests", *ProblemReason),
+    }
+)
+"""Reasons that nobody asks about: a start is told when it has ended, and by the workload's own events; metrics that are
+missing are a condition of their own."""
 
 WARNED = frozenset(
     {

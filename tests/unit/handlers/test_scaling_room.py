@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from deepseek_operator.handlers.scaled_object import Key, ScaledObjects
-from deepseek_operator.handlers.scaling_room import Wanting, room_limits
+from deepseek_operator.handlers.scaling_room import Rooms, Wanting, room_limits
 from deepseek_operator.scaling.decide import Limit
 from scaled_cluster import START, ScaledCluster
 
@@ -23,7 +23,7 @@ def wanting(cluster: ScaledCluster, name: str, wanted: int, *, current: int, run
 
 
 def limits(cluster: ScaledCluster, *objects: Wanting) -> Mapping[str, Limit]:
-    return room_limits(objects, cluster.nodes.inventory())
+    return room_limits(objects, cluster.nodes.inventory(), Rooms())
 
 
 def test_replicas_that_wait_for_a_node_come_before_those_of_a_lower_priority() -> None:
