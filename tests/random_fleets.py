@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deepseek_operator.api.to_request import plan_request
-from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
 from deepseek_operator.capacity.facts import read_node
 from deepseek_operator.capacity.inventory import inventory
+from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.workload import supply_for
 from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.result import Infeasible, Plan
@@ -212,3 +213,19 @@ def _manifest(node: _Node) -> dict[str, Any]:
     if node.cordoned:
         made["spec"]["unschedulable"] = True
     return made
+
+
+def random_members(fleet: RandomFleet) -> list[Member]:
+    """Return a few more models of other sizes and priorities for the nodes of a fleet, each with some replicas."""
+    chance = random.Random(-fleet.seed - 1)  # noqa: S311 - repeatable, no secret
+    product = fleet.plan.gpu
+    members = []
+    for index in range(chance.randint(2, 4)):
+        kind = chance.choice(("whole", "whole", "whole", "group")) if product.startswith("h100") else "whole"
+        deployment, found = _planned(chance, fleet.seed, fleet.namespace, kind, product)
+        metadata = deployment.metadata.model_copy(update={"name": f"{deployment.metadata.name}-{index}"})
+        priority = chance.choice((Priority.STANDARD, Priority.BATCH))
+        spec = deployment.spec.model_copy(update={"priority": priority})
+        asked = deployment.model_copy(update={"metadata": metadata, "spec": spec})
+        members.append(Member(deployment=asked, plan=found, replicas=chance.randint(1, 4)))
+    return members

@@ -8,8 +8,9 @@ import resource
 import time
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts
-from deepseek_operator.capacity.fleet import Member, place_fleet
+from deepseek_operator.capacity.fleet import place_fleet
 from deepseek_operator.capacity.inventory import inventory
+from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.what_if import with_nodes
 from deepseek_operator.catalog.instances import instance
 from model_factories import make_deployment

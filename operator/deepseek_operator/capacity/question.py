@@ -16,8 +16,8 @@ from deepseek_operator.api.status import MAX_MESSAGE_CHARACTERS
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts
-from deepseek_operator.capacity.fleet import Member
 from deepseek_operator.capacity.inventory import Inventory, inventory
+from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.report import fleet_report
 from deepseek_operator.capacity.what_if import with_nodes, without_nodes
 from deepseek_operator.capacity.workload import supply_for

@@ -8,8 +8,9 @@ from typing import Any
 
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
-from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Member, Verdict, place_fleet
+from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Verdict, place_fleet
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
+from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for
@@ -19,7 +20,13 @@ from deepseek_operator.units import format_usd
 
 
 def capacity_report(
-    deployments: Sequence[DeepSeekDeployment], inventory: Inventory, *, at_max: bool = False, suggest: bool = False
+    deployments: Sequence[DeepSeekDeployment],
+    inventory: Inventory,
+    *,
+    at_max: bool = False,
+    suggest: bool = False,
+    domain_label: str = "",
+    partial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what runs, what fits, what is stranded and what to buy, as JSON values.
 
@@ -28,12 +35,16 @@ def capacity_report(
         inventory: of the cluster.
         at_max: places ``scaling.maxReplicas`` of each instead of what its demand needs.
         suggest: also looks for node pools for what does not fit.
+        domain_label: nodes of one replica must agree on this label; empty for no such rule.
+        partial: what of the cluster could not be read, as sentences.
 
     Raises:
         InvalidSpecError: one of the specs cannot be obeyed.
     """
     members, without_plan = _planned(deployments, inventory, at_max=at_max)
-    return fleet_report(members, inventory, without_plan=without_plan, suggest=suggest)
+    return fleet_report(
+        members, inventory, without_plan=without_plan, suggest=suggest, domain_label=domain_label, partial=partial
+    )
 
 
 def fleet_report(
@@ -43,6 +54,8 @@ def fleet_report(
     without_plan: Sequence[tuple[DeepSeekDeployment, Infeasible]] = (),
     suggest: bool = False,
     packing_seconds: float = PACKING_SECONDS,
+    domain_label: str = "",
+    partial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the same as `capacity_report` for deployments whose plans are known.
 
@@ -52,8 +65,10 @@ def fleet_report(
         without_plan: others, and why they have none.
         suggest: also looks for node pools for what does not fit.
         packing_seconds: longest search for the best placement; 0 leaves it out.
+        domain_label: as in `capacity_report`.
+        partial: as in `capacity_report`.
     """
-    answer = place_fleet(members, inventory, seconds=packing_seconds)
+    answer = place_fleet(members, inventory, seconds=packing_seconds, domain_label=domain_label)
     short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
     stranded = _stranded(inventory, answer)
     return {
@@ -64,6 +79,7 @@ def fleet_report(
         "suggestions": _suggested(without_plan, short) if suggest else [],
         "gapPercent": round(answer.gap_percent, 2),
         "nodes": node_rows(inventory, answer, stranded),
+        "partial": list(partial),
     }
 
 
@@ -123,6 +139,7 @@ def _placed(verdict: Verdict) -> dict[str, Any]:
         "fitsIfPacked": verdict.if_packed,
         "moreFit": verdict.more,
         "nodes": list(verdict.nodes),
+        "pins": [list(spots) for spots in verdict.pins],
         "memoryPercent": memory_percent(found.memory),
         "costPerHourUsd": None if cost is None else format_usd(cost * member.replicas / found.replicas),
     }

@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Final
 
 from deepseek_operator.api.v1alpha1 import KIND as DEPLOYMENT_KIND
-from deepseek_operator.capacity.dra import SliceFacts, loaded_devices, read_slice, stored_devices
+from deepseek_operator.capacity.claims_facts import loaded_claims, stored_claims
+from deepseek_operator.capacity.cluster_facts import ClusterFacts, FactsCollector
+from deepseek_operator.capacity.dra import loaded_devices, stored_devices
 from deepseek_operator.capacity.facts import (
     NodeFacts,
     PodFacts,
-    joined,
     read_node,
     read_pod,
     read_taints,
@@ -33,7 +34,8 @@ from deepseek_operator.resources.features import ClusterFeatures, features_named
 API_VERSION: Final = "deepseek-operator.io/v1alpha1"
 KIND: Final = "InventorySnapshot"
 
-SLICE_KIND: Final = "ResourceSlice"
+LISTS: Final = frozenset({"List", "NodeList"})
+"""Kinds of lists that are read."""
 
 _REMEDY = "write one with `kubectl deepseek inventory` or `kubectl get nodes,pods -A -o json`"
 
@@ -68,6 +70,8 @@ def snapshot(
     pods: Iterable[PodFacts],
     measurements: Iterable[Measurement] = (),
     features: ClusterFeatures | None = None,
+    *,
+    claims: ClusterFacts | None = None,
 ) -> dict[str, object]:
     """Return a snapshot, sorted by name.
 
@@ -77,6 +81,7 @@ def snapshot(
             sum of each GPU node is kept.
         measurements: what engines of the cluster have reported.
         features: which APIs the cluster serves; None when nobody looked.
+        claims: tells quotas, priority classes and deployments, and what could not be read; None for none.
 
     >>> snapshot([read_node({"metadata": {"name": "cpu-1"}})], [])["nodes"]
     [{'name': 'cpu-1'}]
@@ -89,6 +94,8 @@ def snapshot(
         "nodes": [_stored_node(node) for node in sorted(known, key=lambda node: node.name)],
         "pods": [_stored_pod(pod) for pod in sorted(gpu_pods, key=lambda pod: (pod.namespace, pod.name))],
         "measurements": [stored_measurement(each) for each in distinct(measurements)],
+        **({} if claims is None else stored_claims(claims.quotas, claims.classes, claims.promises)),
+        **({} if claims is None or not claims.partial else {"partial": list(claims.partial)}),
     }
 
 
@@ -110,27 +117,65 @@ def load_snapshot(data: Mapping[str, object]) -> tuple[tuple[NodeFacts, ...], tu
     deepseek_operator.errors.InventoryError: the list holds no Node; write one with `kubectl deepseek inventory` \
 or `kubectl get nodes,pods -A -o json`
     """
+    facts = load_cluster(data)
+    return facts.nodes, facts.pods
+
+
+def load_cluster(data: Mapping[str, object]) -> ClusterFacts:
+    """Return everything that a snapshot or a ``List`` tells; see `load_snapshot`."""
     if not isinstance(data, Mapping):
         raise InventoryError(f"a cluster snapshot is an object, not a {type(data).__name__}; {_REMEDY}")
     kind, api_version = str(data.get("kind")), str(data.get("apiVersion"))
     try:
         if kind == KIND and api_version == API_VERSION:
-            nodes = [_loaded_node(node) for node in items_at(data, "nodes")]
-            pods = [_loaded_pod(pod) for pod in items_at(data, "pods")]
-        elif kind in ("List", "NodeList"):
-            nodes, pods = _loaded_list(items_at(data, "items"), kind)
-        else:
-            raise InventoryError(
-                f"{shortened(kind)} of {shortened(api_version)} is no cluster snapshot that this version reads"
-            )
-        _refuse_duplicates("node", (node.name for node in nodes))
-        _refuse_duplicates("pod", (f"{pod.namespace}/{pod.name}" for pod in pods))
+            return _loaded(data)
+        if kind in LISTS:
+            return facts_of_list(items_at(data, "items"), kind)
     except InventoryError as error:
         raise InventoryError(f"{error}; {_REMEDY}") from error
+    raise InventoryError(
+        f"{shortened(kind)} of {shortened(api_version)} is no cluster snapshot that this version reads; {_REMEDY}"
+    )
+
+
+def facts_of_list(items: Iterable[Mapping[str, object]], kind: str = "List") -> ClusterFacts:
+    """Return what the objects of a list tell, which are read one by one.
+
+    Args:
+        items: the objects.
+        kind: of the list.
+
+    Raises:
+        InventoryError: one of them is damaged, or none is a Node.
+    """
+    collector = FactsCollector("Node" if kind == "NodeList" else "")
+    for item in items:
+        collector.add(item)
+    facts = collector.facts()
+    if not facts.nodes:
+        raise InventoryError("the list holds no Node")
+    return facts
+
+
+def _loaded(data: Mapping[str, object]) -> ClusterFacts:
+    nodes = [_loaded_node(node) for node in items_at(data, "nodes")]
+    pods = [_loaded_pod(pod) for pod in items_at(data, "pods")]
+    _refuse_duplicates("node", (node.name for node in nodes))
+    _refuse_duplicates("pod", (f"{pod.namespace}/{pod.name}" for pod in pods))
     nodes, pods = with_host_pods(nodes, pods)
-    return (
-        tuple(sorted(nodes, key=lambda node: node.name)),
-        tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name))),
+    quotas, classes, promises = loaded_claims(data)
+    partial = data.get("partial") or []
+    if not isinstance(partial, list) or not all(isinstance(each, str) for each in partial):
+        raise InventoryError("partial is no list of sentences")
+    return ClusterFacts(
+        nodes=tuple(sorted(nodes, key=lambda node: node.name)),
+        pods=tuple(sorted(pods, key=lambda pod: (pod.namespace, pod.name))),
+        measurements=distinct(load_measurements(data)),
+        features=snapshot_features(data),
+        quotas=quotas,
+        classes=classes,
+        promises=promises,
+        partial=tuple(partial),
     )
 
 
@@ -172,25 +217,6 @@ def _refuse_duplicates(what: str, names: Iterable[str]) -> None:
         if name in seen:
             raise InventoryError(f"{what} {shortened(name)} is listed twice")
         seen.add(name)
-
-
-def _loaded_list(items: Iterable[Mapping[str, object]], list_kind: str) -> tuple[list[NodeFacts], list[PodFacts]]:
-    nodes: list[NodeFacts] = []
-    pods: list[PodFacts] = []
-    slices: list[SliceFacts] = []
-    for item in items:
-        kind = item.get("kind", "Node" if list_kind == "NodeList" else None)
-        if kind == "Node":
-            nodes.append(read_node(item))
-        elif kind == "Pod":
-            pods.append(read_pod(item))
-        elif kind == SLICE_KIND:
-            slices.append(read_slice(item))
-        elif kind != DEPLOYMENT_KIND:
-            raise InventoryError(f"the list holds a {shortened(str(kind))}, which is neither Node nor Pod")
-    if not nodes:
-        raise InventoryError("the list holds no Node")
-    return joined(nodes, slices), pods
 
 
 def _stored_node(node: NodeFacts) -> dict[str, object]:

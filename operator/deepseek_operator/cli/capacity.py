@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_deployments, read_facts, read_features
+from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_deployments, read_facts
 from deepseek_operator.cli.output import EXIT_NO, OutputFormat, PageFormat, console, write
 from deepseek_operator.errors import InvalidSpecError, shortened
 
@@ -29,6 +29,10 @@ RemoveNodes = Annotated[
     typer.Option("--remove-nodes", help="Name or pattern (a100-*) of nodes that would be gone; repeatable."),
 ]
 AtMax = Annotated[bool, typer.Option("--at-max", help="Place scaling.maxReplicas of each instead of what it needs.")]
+GroupDomain = Annotated[
+    str,
+    typer.Option("--group-domain", help="Node label on which the nodes of one replica must agree, as of a rack."),
+]
 Suggest = Annotated[bool, typer.Option("--suggest", help="Say which node pools would hold what does not fit.")]
 
 
@@ -39,6 +43,7 @@ def capacity(
     add_nodes: AddNodes = None,
     remove_nodes: RemoveNodes = None,
     at_max: AtMax = False,
+    group_domain: GroupDomain = "",
     suggest: Suggest = False,
     output: Annotated[
         PageFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: one page with pictures.")
@@ -50,13 +55,15 @@ def capacity(
 
     deployments = read_deployments(filename) if filename else []
     _refuse_twice(deployments)
-    nodes, pods, measurements = read_facts(cluster, kubeconfig)
-    features = read_features(cluster, kubeconfig)
+    facts = read_facts(cluster, kubeconfig)
+    nodes, pods = facts.nodes, facts.pods
     changed = _changed(nodes, pods, add_nodes or [], remove_nodes or [])
 
     def report(nodes: Sequence[NodeFacts], pods: Sequence[PodFacts]) -> dict[str, Any]:
-        known = inventory(nodes, pods, measurements, features)
-        return capacity_report(deployments, known, at_max=at_max, suggest=suggest)
+        known = inventory(nodes, pods, facts.measurements, facts.features)
+        return capacity_report(
+            deployments, known, at_max=at_max, suggest=suggest, domain_label=group_domain, partial=facts.partial
+        )
 
     found = report(*changed)
     if output is PageFormat.HTML:

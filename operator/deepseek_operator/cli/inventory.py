@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts, read_features
+from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts
 from deepseek_operator.cli.output import Output, OutputFormat, console, write
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ def inventory(cluster: ClusterFile = None, kubeconfig: Kubeconfig = None, output
     from deepseek_operator.capacity.inventory import inventory as build
     from deepseek_operator.capacity.snapshot import snapshot
 
-    nodes, pods, measurements = read_facts(cluster, kubeconfig)
+    facts = read_facts(cluster, kubeconfig)
     if output is OutputFormat.TABLE:
-        _print_table(build(nodes, pods))
+        _print_table(build(facts.nodes, facts.pods))
     else:
-        write(snapshot(nodes, pods, measurements, read_features(cluster, kubeconfig)), output)
+        write(snapshot(facts.nodes, facts.pods, facts.measurements, facts.features, claims=facts), output)
 
 
 def _offered(offer: ShareOffer) -> str:

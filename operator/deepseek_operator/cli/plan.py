@@ -13,7 +13,6 @@ from deepseek_operator.cli.files import (
     DeploymentFile,
     Kubeconfig,
     read_deployments,
-    read_features,
     read_inventory,
 )
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
@@ -39,7 +38,8 @@ def plan(
 
     deployments = read_deployments(filename)
     usd_per_hour = read_prices(prices)
-    inventory, features = read_inventory(cluster, kubeconfig), read_features(cluster, kubeconfig)
+    inventory = read_inventory(cluster, kubeconfig)
+    features = inventory.features
     answers = [(each.metadata.name, answer(each, inventory, usd_per_hour)) for each in deployments]
     for each, (_, found) in zip(deployments, answers, strict=True):
         if not isinstance(found, Infeasible):

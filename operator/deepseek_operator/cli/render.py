@@ -12,7 +12,6 @@ from deepseek_operator.cli.files import (
     DeploymentFile,
     Kubeconfig,
     read_deployments,
-    read_features,
     read_inventory,
 )
 from deepseek_operator.cli.output import EXIT_NO, OutputFormat, write
@@ -46,12 +45,12 @@ def render(
     if output is OutputFormat.TABLE:
         raise typer.BadParameter("manifests have no table form; use -o yaml or -o json")
     refuse_options(autoscaler, prometheus_url)
-    inventory, features = None, None
+    inventory = None
     manifests: list[dict[str, Any]] = []
     refused = False
     for deployment in read_deployments(filename):
         inventory = inventory or read_inventory(cluster, kubeconfig)
-        features = features or read_features(cluster, kubeconfig)
+        features = inventory.features
         found = answer(deployment, inventory)
         if isinstance(found, Infeasible):
             typer.echo(f"{deployment.metadata.name}: {found.message}", err=True)

@@ -17,8 +17,9 @@ from typing import Any
 
 from deepseek_operator.api.parse import parse
 from deepseek_operator.capacity.cluster_state import ClusterState
-from deepseek_operator.capacity.fleet import PACKING_SECONDS, Member
+from deepseek_operator.capacity.fleet import PACKING_SECONDS
 from deepseek_operator.capacity.inventory import Inventory
+from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.page import capacity_page
 from deepseek_operator.capacity.report import fleet_report, gpu_products
 from deepseek_operator.errors import InvalidSpecError

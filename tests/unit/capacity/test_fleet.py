@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cluster_objects import A100_LABELS, gpu_node, gpu_pod
 from deepseek_operator.capacity.facts import read_node, read_pod
-from deepseek_operator.capacity.fleet import Member, place_fleet
+from deepseek_operator.capacity.fleet import place_fleet
 from deepseek_operator.capacity.inventory import Inventory, inventory
+from deepseek_operator.capacity.members import Member
+from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
+from deepseek_operator.units import GIB
 from model_factories import make_deployment
 from plan_values import plan_with
+from share_nodes import mig_node
 
 Row = tuple[str, int, int, int | None, int, tuple[str, ...], str]
 
@@ -90,3 +95,48 @@ def test_nodes_of_another_product_or_selector_do_not_count() -> None:
 def test_what_stays_free_is_told() -> None:
     found = place_fleet([member("chat", 4, 1)], cluster([gpu_node("a"), gpu_node("b")], []), seconds=5)
     assert (found.free_after, found.gap_percent) == ({"a": 4, "b": 8}, 0)
+
+
+RACK = "example.com/rack"
+
+
+def test_a_group_stays_in_its_domain_and_says_when_none_is_large_enough() -> None:
+    racks = [gpu_node("a", more_labels={RACK: "1"}), gpu_node("b", more_labels={RACK: "2"}), gpu_node("c")]
+    one = place_fleet([member("r1", 16, 1, nodes=2)], cluster(racks, []), seconds=5, domain_label=RACK).verdicts[0]
+    assert (one.now, one.if_packed, one.reason) == (
+        0, 0, "its domain is too small: no value of example.com/rack holds all nodes of one more replica"
+    )  # fmt: skip
+    racks.append(gpu_node("d", more_labels={RACK: "2"}))
+    two = place_fleet([member("r1", 16, 1, nodes=2)], cluster(racks, []), seconds=5, domain_label=RACK).verdicts[0]
+    assert (two.nodes, two.pins, two.reason) == (("b", "d"), (("b", "d"),), "")
+
+
+def test_a_share_is_promised_once() -> None:
+    share = GpuShare(
+        mechanism=ShareMechanism.MIG,
+        resource="nvidia.com/mig-1g.20gb",
+        profile="1g.20gb",
+        slices_per_gpu=4,
+        memory_bytes=19 * GIB,
+    )
+    known = cluster([mig_node("a", {"1g.20gb": 1})], [])
+    first, second = (member(name, 1, 1) for name in ("first", "second"))
+    members = [replace(each, plan=replace(each.plan, share=share)) for each in (first, second)]
+    found = place_fleet(members, known, seconds=5).verdicts
+    assert [(each.now, each.more, each.nodes) for each in found] == [(1, 1, ("a",)), (0, 1, ())]
+    assert found[1].reason == "lost to deployments before it: alone it would have room for 1 more"
+
+
+def test_the_packing_names_the_node_of_each_replica_and_leaves_there_what_may_stay() -> None:
+    pods = [own_pod("small", "small-1", 4, "a"), own_pod("small", "small-2", 4, "b")]
+    found = place_fleet([member("large", 8, 1), member("small", 4, 2)], cluster([gpu_node("a"), gpu_node("b")], pods))
+    pins = {each.member.deployment.metadata.name: each.pins for each in found.verdicts}
+    ((large,),) = pins["large"]
+    assert pins["small"] == (("b" if large == "a" else "a",),) * 2
+
+
+def test_free_cpu_is_part_of_both_verdicts() -> None:
+    offered = {"nvidia.com/gpu": "8", "cpu": "8", "memory": "2000Gi"}
+    (found,) = place_fleet([member("chat", 4, 2)], cluster([gpu_node("a", allocatable=offered)], [])).verdicts
+    assert (found.now, found.if_packed, found.more) == (1, 1, 1)
+    assert "requests 6 CPU cores, and 1 of 1 nodes lacks them (a has 8 free)" in found.reason

@@ -58,6 +58,7 @@ def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) 
         "stranded": [],
         "suggestions": [],
         "gapPercent": 0.0,
+        "partial": [],
     }
 
 

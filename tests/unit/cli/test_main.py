@@ -11,7 +11,7 @@ import pytest
 
 from deepseek_operator.cli import main, sandbox
 from deepseek_operator.cli.files import read_deployments
-from deepseek_operator.errors import InvalidSpecError
+from deepseek_operator.errors import InvalidSpecError, InventoryError
 
 LONGEST_LINE = len("error: ") + main.MAX_LINE + len("\n")
 
@@ -112,11 +112,11 @@ def test_closed_streams_raise_no_traceback(tmp_path: Path, closed: str):
 
 
 def test_a_device_is_no_snapshot(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from deepseek_operator.cli import files
+    from deepseek_operator.cli import facts_stream
 
-    monkeypatch.setattr(files, "MAX_SNAPSHOT_BYTES", 1000)
-    with pytest.raises(files.InventoryError, match="larger than 1 GiB"):
-        files._load_json(Path("/dev/zero"))
+    monkeypatch.setattr(facts_stream, "MAX_SNAPSHOT_BYTES", 10_000)
+    with pytest.raises(InventoryError, match="larger than 1 GiB"):
+        facts_stream.read_file(Path("/dev/zero"))
 
 
 def test_standard_input_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch):
