@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from deepseek_operator.catalog.data_files import read_json
-from deepseek_operator.catalog.gpus import Gpu, gpus
+from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.errors import UnknownMigProfileError
 
 _NAME = re.compile(r"(?P<compute>\d+)g\.(?P<gb>\d+)gb(?P<media>[+-].*)?")
@@ -93,12 +93,6 @@ def resource_profile(name: str) -> str:
     '1g.10gb.me'
     """
     return name.replace("+", ".")
-
-
-@functools.cache
-def all_profiles() -> tuple[str, ...]:
-    """Return the names of every profile of every product, sorted."""
-    return tuple(sorted({name for gpu in gpus() for name in gpu.mig_profiles}))
 
 
 def _cannot_be_cut(gpu: Gpu) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -55,8 +54,6 @@ from deepseek_operator.resources.runnable import is_runnable
 from deepseek_operator.scaling.canary import CanaryReason
 from deepseek_operator.scaling.decision import ReplicaDecision
 from deepseek_operator.scaling.schedules import Limits
-
-log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
 

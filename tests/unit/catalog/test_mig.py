@@ -11,7 +11,7 @@ import pytest
 
 from deepseek_operator.catalog.data_files import read_text
 from deepseek_operator.catalog.gpus import gpu, gpus
-from deepseek_operator.catalog.mig import all_profiles, mig_profile
+from deepseek_operator.catalog.mig import mig_profile
 from deepseek_operator.errors import UnknownMigProfileError
 
 COUNTED = [
@@ -67,7 +67,3 @@ def test_a_profile_that_the_product_lacks_is_refused_with_those_that_it_has():
 def test_a_product_without_mig_says_so():
     with pytest.raises(UnknownMigProfileError, match="l40s cannot be cut into slices, as far as the catalogue knows"):
         mig_profile(gpu("l40s"), "1g.10gb")
-
-
-def test_all_profiles_are_listed_once():
-    assert len(set(all_profiles())) == len(all_profiles()) > 50

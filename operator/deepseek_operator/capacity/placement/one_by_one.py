@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from deepseek_operator.capacity.placement.fragmentation import Counts, ExpectedPods, Numbers
 from deepseek_operator.capacity.placement.problem import WHOLE_GPU_MILLI, PodShape, Room, Spot
 
-FRAGMENTATION_ONLY = 0.0
-
 CPU_SHORTAGE_WEIGHT = 0.1
 """Share of a GPU without CPU that is charged as lost. Source: the best of 0.02, 0.05, 0.1 and 0.15 on two arrival
 orders each of four workloads of the Alibaba trace; others than those that docs/capacity.md reports."""
