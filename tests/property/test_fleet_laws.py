@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_objects import A100_LABELS, H100_LABELS, gpu_node, gpu_pod
+from deepseek_operator.capacity.board import Board
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.fleet import FleetAnswer, place_fleet
+from deepseek_operator.capacity.grounds import Grounds
 from deepseek_operator.capacity.inventory import Inventory, inventory
 from deepseek_operator.capacity.members import Member, own_pods
+from deepseek_operator.capacity.move_rows import move_rows
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.units import GIB
 from model_factories import make_deployment
@@ -171,3 +174,36 @@ def test_what_fits_if_packed_fits_together_and_costs_no_higher_priority_a_replic
         assert held >= now
         if held > now:
             break  # what a higher priority gains may cost a lower one
+
+
+@settings(deadline=None, max_examples=60)
+@given(known=clusters())
+def test_after_the_moves_everybody_has_room(known: tuple[Inventory, list[Member]]) -> None:
+    there, members = known
+    answer = place_fleet(members, there, seconds=0)
+    found = move_rows(answer, there, [], suggest=True)
+    moved = {(step["namespace"], step["pod"]): step["to"] for step in found["steps"]}
+    pods = {(pod.namespace, pod.name): pod for node in there.nodes for pod in node.pods}
+    nodes = []
+    for node in there.nodes:
+        here = [pod for key, pod in pods.items() if moved.get(key, pod.node) == node.name]
+        used = sum(node.held_by(pod) for pod in here)
+        free = max(0, node.allocatable_gpus - used)
+        nodes.append(replace(node, pods=tuple(here), requested_gpus=used, free_gpus=free))
+    after = replace(there, nodes=tuple(nodes))
+    board = Board(after)
+    for verdict in answer.verdicts:
+        for name in verdict.nodes:
+            board.take(name, verdict.member.need)
+    grounds = Grounds(after)
+    room_for = {row["name"]: row["replicas"] for row in found["makeRoomFor"]}
+    for verdict in answer.verdicts:
+        member, wanted = verdict.member, room_for.get(verdict.member.deployment.metadata.name, 0)
+        if wanted and len(room_for) == 1 and member.need.spans == 1 and within_pods(after):
+            assert len(board.place(member.need, grounds.nodes(member.deployment, member.plan), wanted)) == wanted
+    assert all(step["from"] != step["to"] for step in found["steps"])
+
+
+def within_pods(known: Inventory) -> bool:
+    """Return whether no node is at its limit of pods, which moves do not look at."""
+    return all(not node.host.pods or node.host.pods > 100 for node in known.nodes)

@@ -8,10 +8,14 @@ from typing import Any
 
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.cluster_facts import ClusterFacts
 from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Verdict, place_fleet
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.members import Member
+from deepseek_operator.capacity.move_rows import move_rows
+from deepseek_operator.capacity.moves import Wanted
 from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
+from deepseek_operator.capacity.quotas import promises_of, quota_view
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for
 from deepseek_operator.planner.plan import plan
@@ -26,7 +30,8 @@ def capacity_report(
     at_max: bool = False,
     suggest: bool = False,
     domain_label: str = "",
-    partial: Sequence[str] = (),
+    facts: ClusterFacts | None = None,
+    free: Sequence[Wanted] = (),
 ) -> dict[str, Any]:
     """Return what runs, what fits, what is stranded and what to buy, as JSON values.
 
@@ -36,14 +41,21 @@ def capacity_report(
         at_max: places ``scaling.maxReplicas`` of each instead of what its demand needs.
         suggest: also looks for node pools for what does not fit.
         domain_label: nodes of one replica must agree on this label; empty for no such rule.
-        partial: what of the cluster could not be read, as sentences.
+        facts: of the cluster, for its quotas, priority classes, other deployments, and what could not be read.
+        free: room that somebody wants; moves for it are looked for as for what does not fit.
 
     Raises:
         InvalidSpecError: one of the specs cannot be obeyed.
     """
     members, without_plan = _planned(deployments, inventory, at_max=at_max)
     return fleet_report(
-        members, inventory, without_plan=without_plan, suggest=suggest, domain_label=domain_label, partial=partial
+        members,
+        inventory,
+        without_plan=without_plan,
+        suggest=suggest,
+        domain_label=domain_label,
+        facts=facts,
+        free=free,
     )
 
 
@@ -55,7 +67,8 @@ def fleet_report(
     suggest: bool = False,
     packing_seconds: float = PACKING_SECONDS,
     domain_label: str = "",
-    partial: Sequence[str] = (),
+    facts: ClusterFacts | None = None,
+    free: Sequence[Wanted] = (),
 ) -> dict[str, Any]:
     """Return the same as `capacity_report` for deployments whose plans are known.
 
@@ -66,7 +79,8 @@ def fleet_report(
         suggest: also looks for node pools for what does not fit.
         packing_seconds: longest search for the best placement; 0 leaves it out.
         domain_label: as in `capacity_report`.
-        partial: as in `capacity_report`.
+        facts: as in `capacity_report`.
+        free: as in `capacity_report`.
     """
     answer = place_fleet(members, inventory, seconds=packing_seconds, domain_label=domain_label)
     short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
@@ -79,7 +93,14 @@ def fleet_report(
         "suggestions": _suggested(without_plan, short) if suggest else [],
         "gapPercent": round(answer.gap_percent, 2),
         "nodes": node_rows(inventory, answer, stranded),
-        "partial": list(partial),
+        "partial": [] if facts is None else list(facts.partial),
+        "moves": move_rows(answer, inventory, free, suggest=suggest, domain_label=domain_label),
+        "quotas": quota_view(
+            inventory,
+            promises_of(members, () if facts is None else facts.promises),
+            () if facts is None else facts.quotas,
+            () if facts is None else facts.classes,
+        ),
     }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.facts import NodeFacts, PodFacts
+    from deepseek_operator.capacity.inventory import Inventory
+    from deepseek_operator.capacity.moves import Wanted
 
 Filename = Annotated[
     str | None, typer.Option("--filename", "-f", help="DeepSeekDeployments to place; - reads standard input.")
@@ -33,7 +35,14 @@ GroupDomain = Annotated[
     str,
     typer.Option("--group-domain", help="Node label on which the nodes of one replica must agree, as of a rack."),
 ]
-Suggest = Annotated[bool, typer.Option("--suggest", help="Say which node pools would hold what does not fit.")]
+Free = Annotated[
+    list[str] | None,
+    typer.Option("--free", help="GPU=N: which moves would free N GPUs of a product on one node; repeatable."),
+]
+Quotas = Annotated[bool, typer.Option("--quotas", help="Say who holds GPUs, who was promised how many, and who loses.")]
+Suggest = Annotated[
+    bool, typer.Option("--suggest", help="Say which moves, and which node pools, would hold what does not fit.")
+]
 
 
 def capacity(
@@ -45,6 +54,8 @@ def capacity(
     at_max: AtMax = False,
     group_domain: GroupDomain = "",
     suggest: Suggest = False,
+    free: Free = None,
+    quotas: Quotas = False,
     output: Annotated[
         PageFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: one page with pictures.")
     ] = PageFormat.TABLE,
@@ -61,8 +72,9 @@ def capacity(
 
     def report(nodes: Sequence[NodeFacts], pods: Sequence[PodFacts]) -> dict[str, Any]:
         known = inventory(nodes, pods, facts.measurements, facts.features)
+        wanted = [_wanted(known, text) for text in free or []]
         return capacity_report(
-            deployments, known, at_max=at_max, suggest=suggest, domain_label=group_domain, partial=facts.partial
+            deployments, known, at_max=at_max, suggest=suggest, domain_label=group_domain, facts=facts, free=wanted
         )
 
     found = report(*changed)
@@ -72,7 +84,7 @@ def capacity(
     elif output is PageFormat.TABLE:
         from deepseek_operator.cli.capacity_text import print_capacity
 
-        print_capacity(console(), found)
+        print_capacity(console(), found, quotas=quotas)
     else:
         write(found, OutputFormat(output.value))
     if found["unplaced"]:
@@ -103,6 +115,15 @@ def _changed(
             raise typer.BadParameter(f"--add-nodes {shortened(text)!r}: write INSTANCE=N, such as p5.48xlarge=2")
         nodes = with_nodes(nodes, instance(name), int(count[:9]))
     return nodes, pods
+
+
+def _wanted(known: Inventory, text: str) -> Wanted:
+    from deepseek_operator.capacity.move_rows import wanted_gpus
+
+    product, _, count = text.partition("=")
+    if not count.isascii() or not count.isdecimal():
+        raise typer.BadParameter(f"--free {shortened(text)!r}: write GPU=N, such as h100-sxm5-80gb=8")
+    return wanted_gpus(known, shortened(product), int(count[:9]))
 
 
 def _refuse_twice(deployments: Sequence[DeepSeekDeployment]) -> None:

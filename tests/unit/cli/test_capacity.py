@@ -59,6 +59,38 @@ def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) 
         "suggestions": [],
         "gapPercent": 0.0,
         "partial": [],
+        "moves": {"steps": [], "makeRoomFor": [], "proven": True, "nodesLookedAt": 0},
+        "quotas": {
+            "namespaces": [
+                {
+                    "namespace": "default",
+                    "usedGpus": 6,
+                    "promisedGpus": 0,
+                    "worstCaseGpus": 6,
+                    "limits": {},
+                    "overLimit": [],
+                }
+            ],
+            "priorities": [
+                {
+                    "priorityClass": "(none)",
+                    "value": 0,
+                    "usedGpus": 6,
+                    "promisedGpus": 0,
+                    "worstCaseGpus": 6,
+                    "shortGpus": 0,
+                }
+            ],
+            "products": [
+                {
+                    "gpu": "h100-sxm5-80gb",
+                    "totalGpus": 16,
+                    "usedGpus": 6,
+                    "worstCaseGpus": 6,
+                    "overCommittedGpus": 0,
+                }
+            ],
+        },
     }
 
 
