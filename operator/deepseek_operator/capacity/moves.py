@@ -32,6 +32,10 @@ LARGE_MOVE = 0.001
 """Further cost of a move per GPU, so that of equal numbers of moves the smaller replicas move."""
 
 
+LESS_THAN_A_MOVE = 0.5
+"""Distance to the bound in which no plan with fewer moves lies, whatever the sizes of what moves."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """Room that is sought.
@@ -200,7 +204,7 @@ class _Search:
             )
             for each, name in chosen
         ]
-        return moves, room_for, found.bound < found.objective + 1 - LARGE_MOVE
+        return moves, room_for, found.bound < found.objective + LESS_THAN_A_MOVE
 
     def _node_rows(self, name: str) -> tuple[int, int | None, int | None]:
         """Return the rows of what is free of a node: GPUs, cores and GiB; None for what it does not tell of."""

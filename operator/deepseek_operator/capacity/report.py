@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.board import Board
 from deepseek_operator.capacity.cluster_facts import ClusterFacts
 from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Verdict, place_fleet
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
+from deepseek_operator.capacity.jobs import Job, job_rows
 from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.move_rows import move_rows
 from deepseek_operator.capacity.moves import Wanted
@@ -32,6 +35,7 @@ def capacity_report(
     domain_label: str = "",
     facts: ClusterFacts | None = None,
     free: Sequence[Wanted] = (),
+    jobs: Sequence[Job] = (),
 ) -> dict[str, Any]:
     """Return what runs, what fits, what is stranded and what to buy, as JSON values.
 
@@ -43,6 +47,7 @@ def capacity_report(
         domain_label: nodes of one replica must agree on this label; empty for no such rule.
         facts: of the cluster, for its quotas, priority classes, other deployments, and what could not be read.
         free: room that somebody wants; moves for it are looked for as for what does not fit.
+        jobs: training runs to place beside.
 
     Raises:
         InvalidSpecError: one of the specs cannot be obeyed.
@@ -56,6 +61,7 @@ def capacity_report(
         domain_label=domain_label,
         facts=facts,
         free=free,
+        jobs=jobs,
     )
 
 
@@ -69,6 +75,7 @@ def fleet_report(
     domain_label: str = "",
     facts: ClusterFacts | None = None,
     free: Sequence[Wanted] = (),
+    jobs: Sequence[Job] = (),
 ) -> dict[str, Any]:
     """Return the same as `capacity_report` for deployments whose plans are known.
 
@@ -81,19 +88,26 @@ def fleet_report(
         domain_label: as in `capacity_report`.
         facts: as in `capacity_report`.
         free: as in `capacity_report`.
+        jobs: as in `capacity_report`.
     """
     answer = place_fleet(members, inventory, seconds=packing_seconds, domain_label=domain_label)
     short = [verdict for verdict in answer.verdicts if verdict.now < verdict.member.replicas]
     stranded = _stranded(inventory, answer)
+    placed_jobs = _jobs(jobs, members, inventory, answer)
     return {
         "gpus": gpu_products(inventory),
         "placed": [_placed(verdict) for verdict in answer.verdicts],
-        "unplaced": [*(_refused(*each) for each in without_plan), *(_unplaced(verdict) for verdict in short)],
+        "unplaced": [
+            *(_refused(*each) for each in without_plan),
+            *(_unplaced(verdict) for verdict in short),
+            *(_unplaced_job(row) for row in placed_jobs if row["fitNow"] < row["copies"]),
+        ],
         "stranded": stranded,
         "suggestions": _suggested(without_plan, short) if suggest else [],
         "gapPercent": round(answer.gap_percent, 2),
         "nodes": node_rows(inventory, answer, stranded),
         "partial": [] if facts is None else list(facts.partial),
+        "jobs": placed_jobs,
         "moves": move_rows(answer, inventory, free, suggest=suggest, domain_label=domain_label),
         "quotas": quota_view(
             inventory,
@@ -102,6 +116,31 @@ def fleet_report(
             () if facts is None else facts.classes,
         ),
     }
+
+
+def _jobs(
+    jobs: Sequence[Job], members: Sequence[Member], inventory: Inventory, answer: FleetAnswer
+) -> list[dict[str, Any]]:
+    """Return where training runs go beside what serves now and beside what may serve later."""
+    if not jobs:
+        return []
+    largest = [
+        replace(each, replicas=max(each.replicas, each.deployment.spec.scaling.most_replicas)) for each in members
+    ]
+    later = place_fleet(largest, inventory, seconds=0)
+    return job_rows(jobs, inventory, _laid(inventory, answer), _laid(inventory, later))
+
+
+def _laid(inventory: Inventory, answer: FleetAnswer) -> Board:
+    board = Board(inventory)
+    for verdict in answer.verdicts:
+        for name in verdict.nodes:
+            board.take(name, verdict.member.need)
+    return board
+
+
+def _unplaced_job(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": row["name"], "replicas": row["copies"] - row["fitNow"], "reason": row["reason"]}
 
 
 def _planned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.facts import NodeFacts, PodFacts
     from deepseek_operator.capacity.inventory import Inventory
+    from deepseek_operator.capacity.jobs import Job
     from deepseek_operator.capacity.moves import Wanted
 
 Filename = Annotated[
@@ -39,6 +41,10 @@ Free = Annotated[
     list[str] | None,
     typer.Option("--free", help="GPU=N: which moves would free N GPUs of a product on one node; repeatable."),
 ]
+Jobs = Annotated[
+    Path | None,
+    typer.Option("--jobs", help="JSON lines of training jobs: as for estimate --batch, and name, preemptible, copies."),
+]
 Quotas = Annotated[bool, typer.Option("--quotas", help="Say who holds GPUs, who was promised how many, and who loses.")]
 Suggest = Annotated[
     bool, typer.Option("--suggest", help="Say which moves, and which node pools, would hold what does not fit.")
@@ -56,6 +62,7 @@ def capacity(
     suggest: Suggest = False,
     free: Free = None,
     quotas: Quotas = False,
+    jobs: Jobs = None,
     output: Annotated[
         PageFormat, typer.Option("--output", "-o", help="table, json, yaml, or html: one page with pictures.")
     ] = PageFormat.TABLE,
@@ -66,6 +73,7 @@ def capacity(
 
     deployments = read_deployments(filename) if filename else []
     _refuse_twice(deployments)
+    trained = _read_jobs(jobs)
     facts = read_facts(cluster, kubeconfig)
     nodes, pods = facts.nodes, facts.pods
     changed = _changed(nodes, pods, add_nodes or [], remove_nodes or [])
@@ -74,7 +82,14 @@ def capacity(
         known = inventory(nodes, pods, facts.measurements, facts.features)
         wanted = [_wanted(known, text) for text in free or []]
         return capacity_report(
-            deployments, known, at_max=at_max, suggest=suggest, domain_label=group_domain, facts=facts, free=wanted
+            deployments,
+            known,
+            at_max=at_max,
+            suggest=suggest,
+            domain_label=group_domain,
+            facts=facts,
+            free=wanted,
+            jobs=trained,
         )
 
     found = report(*changed)
@@ -115,6 +130,12 @@ def _changed(
             raise typer.BadParameter(f"--add-nodes {shortened(text)!r}: write INSTANCE=N, such as p5.48xlarge=2")
         nodes = with_nodes(nodes, instance(name), int(count[:9]))
     return nodes, pods
+
+
+def _read_jobs(path: Path | None) -> list[Job]:
+    from deepseek_operator.cli.jobs import read_jobs
+
+    return [] if path is None else read_jobs(path)
 
 
 def _wanted(known: Inventory, text: str) -> Wanted:

@@ -17,6 +17,7 @@ TEXT_COLUMNS = frozenset(
 PROMISED_COLUMNS = ("Used", "Promised", "At most")
 """Held now; of our deployments at their most replicas; of everybody then."""
 
+JOB_COLUMNS = ("Job", "Mode", "GPUs", "Nodes", "Preemptible", "Copies", "Fit now")
 BUY_COLUMNS = ("Deployment", "Buy", "Nodes", "Replicas", "Plan", "USD/hour", "USD/month", "Price of")
 
 
@@ -41,6 +42,19 @@ def print_capacity(console: Console, found: Mapping[str, Any], *, quotas: bool =
         for row in found["placed"]
     ]
     print_table(console, "Deployments", PLACED_COLUMNS, placed)
+    jobs = [
+        (
+            row["name"],
+            row["mode"],
+            f"{row['gpusPerCopy']} x {row['gpu']}",
+            row["nodesPerCopy"],
+            "yes" if row["preemptible"] else "no",
+            row["copies"],
+            row["fitNow"],
+        )
+        for row in found["jobs"]
+    ]
+    print_table(console, "Training jobs beside serving", JOB_COLUMNS, jobs)
     for row in found["unplaced"]:
         missing = f"{row['replicas']} replicas do not fit now" if row["replicas"] else "no plan"
         console.print(f"{escape(row['name'])}: {missing}: {escape(row['reason'])}")

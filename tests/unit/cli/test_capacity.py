@@ -59,6 +59,7 @@ def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) 
         "suggestions": [],
         "gapPercent": 0.0,
         "partial": [],
+        "jobs": [],
         "moves": {"steps": [], "makeRoomFor": [], "proven": True, "nodesLookedAt": 0},
         "quotas": {
             "namespaces": [
@@ -197,3 +198,17 @@ def test_the_table(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[st
     assert ["h100-sxm5-80gb", "2", "16", "6", "10", "0", "31.84"] in lines
     assert ["Deployment", "GPU", "GPUs/replica", "Replicas", "Running", "Fit", "now", "Fit", "if", "packed", "More",
             "fit"] in lines  # fmt: skip
+
+
+def test_moves_and_quotas_are_told_to_people(nodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capacity(cluster=nodes, free=["h100-sxm5-80gb=8"], quotas=True)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "The fewest moves that make room for 8 free h100-sxm5-80gb (1) none: there is room" in shown
+    assert "Namespace Used Promised At most Quota Over quota default 6 0 6 - -" in shown
+    assert "GPU GPUs Used At most Over-committed h100-sxm5-80gb 16 6 6 0" in shown
+
+
+@pytest.mark.parametrize("wish", ["h100-sxm5-80gb", "h100-sxm5-80gb=x", "h100-sxm5-80gb=-1"])
+def test_a_wish_for_free_gpus_is_a_product_and_a_number(nodes: Path, wish: str) -> None:
+    with pytest.raises(typer.BadParameter, match="write GPU=N, such as h100-sxm5-80gb=8"):
+        capacity(cluster=nodes, free=[wish])
