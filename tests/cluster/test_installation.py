@@ -31,7 +31,7 @@ def installed(cluster_kubectl: Kubectl) -> Iterator[Kubectl]:
         if name != "deployment.yaml":
             cluster_kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(INSTALL / name))
     yield cluster_kubectl
-    for name in ("rbac.yaml", "user-roles.yaml", "namespace.yaml"):
+    for name in ("admission.yaml", "rbac.yaml", "user-roles.yaml", "namespace.yaml"):
         cluster_kubectl("delete", "--wait=false", "--filename", str(INSTALL / name))
 
 
