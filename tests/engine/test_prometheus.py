@@ -11,7 +11,7 @@ import pytest
 from cluster.polling import eventually
 from deepseek_operator.handlers.signal_reader import SignalReader
 from deepseek_operator.prometheus_api import PrometheusSettings
-from deepseek_operator.scaling.promql import QueryRules
+from deepseek_operator.scaling.promql import QueryRules, engine_queries
 from deepseek_operator.scaling.readings import MeasuredObject, ProblemReason, Readings
 from deepseek_operator.scaling.signals import Availability
 from engine_pages import EnginePages, Load
@@ -114,3 +114,54 @@ def test_a_fraction_in_percent_is_another_unit(engine_pages: EnginePages, read: 
     engine_pages.put("chat", "r1-a", Load(kv_cache_used_fraction=20.0))
     seen = eventually(read, lambda seen: reason(seen) is ProblemReason.UNIT)
     assert seen.kv_cache_used_fraction.state is Availability.WRONG_UNIT
+
+
+EXPORTER = {
+    "before-4.9": """
+DCGM_FI_DEV_FB_USED{gpu="0",namespace="chat",pod="r1-a"} 60000
+DCGM_FI_DEV_FB_FREE{gpu="0",namespace="chat",pod="r1-a"} 20000
+DCGM_FI_DEV_FB_USED{gpu="1",namespace="chat",pod="r1-a"} 70000
+DCGM_FI_DEV_FB_FREE{gpu="1",namespace="chat",pod="r1-a"} 10000
+DCGM_FI_DEV_FB_USED{gpu="2",namespace="search",pod="r1-a"} 80000
+DCGM_FI_DEV_FB_FREE{gpu="2",namespace="search",pod="r1-a"} 0
+""",
+    "since-4.9": """
+DCGM_FI_DEV_FB_USED_BYTES{gpu="0",namespace="chat",pod="r1-b"} 7e10
+DCGM_FI_DEV_FB_FREE_BYTES{gpu="0",namespace="chat",pod="r1-b"} 1e10
+""",
+}
+"""Pages of DCGM's exporter, whose own labels name the pod that has the GPU."""
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=name) for name, page in EXPORTER.items()])
+def test_gpu_memory_is_of_the_pods_fullest_gpu_in_any_release(engine_pages: EnginePages, read: Read, page: str):
+    serve(engine_pages)
+    engine_pages.put_text("gpu-operator", "dcgm-exporter-x", page)
+    seen = eventually(read, lambda seen: seen.gpu_memory_used_fraction.present)
+    assert seen.gpu_memory_used_fraction.value == pytest.approx(0.875)
+
+
+@pytest.mark.parametrize("metric", ["llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size"])
+def test_requests_that_wait_at_a_gateway_are_of_the_model_and_namespace(
+    engine_pages: EnginePages, read: Read, metric: str
+):
+    labels = 'fairness_id="{user}",priority="0",inference_pool="r1",model_name="{model}",target_model_name="{model}"'
+    lines = [
+        f"{metric}{{{labels.format(user='a', model='r1')}}} 2",
+        f"{metric}{{{labels.format(user='b', model='r1')}}} 3",
+        f"{metric}{{{labels.format(user='a', model='v3')}}} 50",
+    ]
+    engine_pages.put_text("chat", "r1-epp", "\n".join(lines) + "\n")
+    engine_pages.put_text("search", "r1-epp", "\n".join(lines) + "\n")
+    assert eventually(read, lambda seen: seen.queued_at_gateway.present).queued_at_gateway.value == 5.0
+
+
+@pytest.mark.parametrize(
+    ("engine", "release"),
+    [("vllm", ""), ("vllm", "0.9.2"), ("triton", "0.32.0")],
+    ids=["unknown-release", "old-release", "triton"],
+)
+def test_every_query_is_understood(prometheus: PrometheusServer, engine: str, release: str):
+    rules = QueryRules(matchers=(("cluster", 'a"b\\c'),))
+    for query in engine_queries(engine, release, [("chat", "r1-a")], rules):
+        assert prometheus.value(query.text) is None, query.measure
