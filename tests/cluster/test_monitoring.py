@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.deployments import small, uids, wait_ready
+from cluster.deployments import small, status, uids, wait_ready
 from cluster.kubectl import Kubectl
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
@@ -62,4 +62,14 @@ def test_a_definition_that_is_installed_later_restarts_nothing(kubectl: Kubectl,
         assert monitor["metadata"]["ownerReferences"][0]["kind"] == "DeepSeekDeployment"
         kubectl("delete", "podmonitor", "small")
         eventually(lambda: kubectl("get", "podmonitors", "-o", "json")["items"], what="it is made again")
+        assert uids(kubectl) == before
+        kubectl("delete", "crd", NAME)
+        kubectl.apply(small(rollout={"maxSurge": 1}))
+        eventually(
+            lambda: status(kubectl, "small")["observedGeneration"],
+            lambda generation: generation == 2,
+            within_seconds=SECONDS_TO_FIND,
+            what="the object is worked on without the definition",
+        )
+        wait_ready(kubectl, "small")
         assert uids(kubectl) == before

@@ -131,8 +131,8 @@ class _Reading:
             text += "have the labels namespace and pod"
         elif age > self._samples.stale_seconds:
             reason = ProblemReason.STALE
-            text = f"pod {name} was scraped {age:.0f} s ago for the last time, and nothing older than "
-            text += f"{self._samples.stale_seconds:.0f} s is believed"
+            text = f"pod {name} was scraped {age:.0f} s ago for the last time, and nothing older than two "
+            text += f"scrapes ({self._samples.stale_seconds:.0f} s) is believed"
         else:
             reason = ProblemReason.ABSENT
             text = f"{metric} of pod {name} is absent although the pod is scraped: {self._engine()} exports it, so the "

@@ -155,7 +155,7 @@ def test_one_silent_pod_makes_every_sum_unusable():
     assert seen.problem is not None
     assert seen.problem.reason is ProblemReason.STALE
     assert seen.problem.message == (
-        "pod r1-b was scraped 120 s ago for the last time, and nothing older than 33 s is believed"
+        "pod r1-b was scraped 120 s ago for the last time, and nothing older than two scrapes (33 s) is believed"
     )
     assert seen.tokens_per_second.state is Availability.STALE
     assert seen.running_by_pod == {"r1-a": 10.0}
