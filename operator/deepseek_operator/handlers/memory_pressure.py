@@ -40,7 +40,7 @@ NOT_WATCHED = Observation(
     type=conditions.MEMORY_PRESSURE,
     holds=None,
     reason=PressureReason.UNKNOWN.value,
-    message="no metrics source is configured, so memoryPressure is not watched",
+    message="the operator runs without --prometheus-url, so memoryPressure is not watched",
 )
 
 

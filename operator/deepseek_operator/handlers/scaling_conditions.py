@@ -29,7 +29,7 @@ def scaling_active(situation: Situation) -> Observation:
     if decision.reason is ReplicaReason.EXTERNAL_OWNER:
         return observation(True, decision.reason.value, decision.message)
     if outcome is None:
-        return observation(False, NO_METRICS, f"no metrics source is configured; {decision.message}")
+        return observation(False, NO_METRICS, f"the operator runs without --prometheus-url; {decision.message}")
     if outcome.told is None:
         return observation(None, UNDECIDED, f"nothing was measured yet; {decision.message}")
     return observation(outcome.told.active, outcome.told.reason, outcome.told.message)
@@ -44,7 +44,7 @@ def sla_met(situation: Situation) -> Observation:
     if situation.deployment is None or situation.deployment.spec.sla is None:
         return observation(None, NO_SLA, "spec.sla is not set")
     if situation.scaling is None:
-        return observation(None, UNMEASURED, "no metrics source is configured")
+        return observation(None, UNMEASURED, "the operator runs without --prometheus-url")
     attained = situation.scaling.attained
     if attained is None:
         return observation(None, UNMEASURED, "no latency was measured yet")
