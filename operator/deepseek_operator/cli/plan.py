@@ -19,6 +19,7 @@ from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console,
 from deepseek_operator.cli.prices import PricesFile, read_prices
 
 if TYPE_CHECKING:
+    from deepseek_operator.api.ladder import Position
     from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.inventory import Inventory
     from deepseek_operator.planner.result import Infeasible, Plan
@@ -34,6 +35,7 @@ def plan(
 ) -> None:
     """Plan the DeepSeekDeployments of a file; exit code 2 when one of them has no plan."""
     from deepseek_operator.api.plan_status import infeasible_status, plan_status
+    from deepseek_operator.cli.plan_windows import window_sentences
     from deepseek_operator.planner.result import Infeasible
 
     deployments = read_deployments(filename)
@@ -44,6 +46,8 @@ def plan(
     for each, (_, found) in zip(deployments, answers, strict=True):
         if not isinstance(found, Infeasible):
             _tell_beside(each, found, features)
+            for sentence in window_sentences(each, inventory, usd_per_hour):
+                typer.echo(f"{each.metadata.name}: {sentence}", err=True)
     if output is OutputFormat.TABLE:
         from deepseek_operator.cli.plan_text import print_plan
 
@@ -79,7 +83,10 @@ def _tell_beside(deployment: DeepSeekDeployment, found: Plan, features: ClusterF
 
 
 def answer(
-    deployment: DeepSeekDeployment, inventory: Inventory, usd_per_hour: Mapping[str, Decimal] | None = None
+    deployment: DeepSeekDeployment,
+    inventory: Inventory,
+    usd_per_hour: Mapping[str, Decimal] | None = None,
+    position: Position | None = None,
 ) -> Plan | Infeasible:
     """Return the planner's answer to one deployment, exactly as the operator asks for it.
 
@@ -87,15 +94,17 @@ def answer(
         deployment: the parsed object.
         inventory: of the cluster.
         usd_per_hour: prices of one GPU by catalogue id that replace what node labels and the catalogue say.
+        position: where on its ladder; None for what runs outside of windows.
 
     Raises:
         InvalidSpecError: the spec cannot be obeyed.
     """
     from deepseek_operator.aiconfigurator import installed
+    from deepseek_operator.api.ladder import AS_ASKED
     from deepseek_operator.api.to_request import plan_request
     from deepseek_operator.capacity.workload import supply_for
     from deepseek_operator.planner.plan import plan_with
     from deepseek_operator.planner.price import with_prices
 
     supply = with_prices(supply_for(deployment, inventory), usd_per_hour or {})
-    return plan_with(installed(), plan_request(deployment), supply)
+    return plan_with(installed(), plan_request(deployment, position or AS_ASKED), supply)

@@ -261,6 +261,7 @@ def test_there_are_samples() -> None:
         "external-scaling",
         "ladder",
         "r1-distill-qwen-7b",
+        "scale-to-zero",
     }
 
 

@@ -100,6 +100,28 @@ def test_what_the_operator_refuses_is_refused_by_plan_and_render_alike(
         assert str(refused.value) == sentence
 
 
+def test_what_a_window_would_run_is_told_beside(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = {"start": "0 22 * * *", "durationSeconds": 3600, "minReplicas": 1, "maxReplicas": 2}
+    smaller, larger = "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "deepseek-ai/DeepSeek-R1"
+    windows: Changes = {
+        "scaling.schedules": [limits | {"name": "night"}, limits | {"name": "day"}],
+        "fallbacks": [
+            {"model": smaller, "when": "Schedule", "schedule": "night"},
+            {"model": larger, "when": "Schedule", "schedule": "day"},
+        ],
+        "hardware.maxGpusTotal": 2,
+    }
+    plan(written(tmp_path, windows), cluster=nodes, output=OutputFormat.JSON)
+    answer, told = answered(capsys)
+    assert answer["items"][0]["plan"]["modelName"] == "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
+    night, day = told.splitlines()
+    assert night.startswith(f"small: while the window night is open: {smaller} on 1 x (1 x h100-sxm5-80gb, TP1")
+    assert day.startswith(f"small: while the window day is open: {larger} cannot be planned")
+    assert day.endswith("so deepseek-ai/DeepSeek-R1-Distill-Qwen-7B runs in its place.")
+
+
 def test_no_plan_is_a_sound_no(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         plan(written(tmp_path, NOWHERE), cluster=nodes, output=OutputFormat.JSON)
