@@ -76,7 +76,7 @@ Server-side apply needs patch, and create for an object that does not exist yet.
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [pods]
+  resources: [pods, resourcequotas]
   verbs: [get, list, watch]
 # A replica over several nodes is restarted as a unit, where LeaderWorkerSet does not do it.
 - apiGroups: [""]

@@ -14,6 +14,7 @@ from deepseek_operator.capacity.facts import NodeFacts, PodFacts, read_node, rea
 from deepseek_operator.capacity.host_pods import HostPods
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory, node_inventory
 from deepseek_operator.capacity.measurements import MeasurementStore
+from deepseek_operator.capacity.quota_room import QuotaRooms
 from deepseek_operator.planner.measurement import Measurement
 from deepseek_operator.resources.features import ClusterFeatures
 
@@ -40,6 +41,7 @@ class ClusterState:
         self._slices: dict[str, SliceFacts] = {}
         self._slices_by_node: dict[str, dict[str, SliceFacts]] = {}
         self._measurements = MeasurementStore()
+        self.quotas = QuotaRooms()
         self._features = ClusterFeatures()
         self._inventory: Inventory | None = None
         self._offers = 0

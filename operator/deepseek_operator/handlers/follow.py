@@ -48,6 +48,7 @@ OPTIONAL = frozenset({"LeaderWorkerSet", "PodMonitor", "ResourceClaimTemplate", 
 NODES = Followed(kind="Node")
 CAPACITY_PLANS = Followed(kind="CapacityPlan", optional=True)
 """Questions about the whole cluster; an operator of some namespaces answers none, and so never fights with another."""
+QUOTAS = Followed(kind="ResourceQuota")
 SLICES = Followed(kind="ResourceSlice", optional=True)
 PODS = Followed(kind="Pod", field_selector=UNFINISHED_PODS)
 CHILDREN = tuple(
@@ -81,7 +82,7 @@ class Followers:
         self._operator = operator
         self._what: list[tuple[Followed, str | None]] = [(NODES, None), (SLICES, None)]
         self._what += [] if namespaces else [(CAPACITY_PLANS, None)]
-        self._what += [(each, namespace) for each in (PODS, *CHILDREN) for namespace in namespaces or (None,)]
+        self._what += [(each, namespace) for each in (PODS, QUOTAS, *CHILDREN) for namespace in namespaces or (None,)]
         self._listed = [asyncio.Event() for _ in self._what]
 
     async def listed(self) -> None:

@@ -53,7 +53,7 @@ class Identity:
     uid: str
 
 
-KNOWN_BY_NAME = frozenset({"Node", "ResourceSlice"})
+KNOWN_BY_NAME = frozenset({"Node", "ResourceQuota", "ResourceSlice"})
 """Kinds of which only facts are kept, without UID."""
 
 
@@ -61,7 +61,7 @@ def identity(body: JsonObject, kind: str) -> Identity:
     """Return the identity of an object; the items of a list do not tell their kind."""
     metadata = body["metadata"]
     if kind in KNOWN_BY_NAME:
-        return Identity(kind, "", metadata["name"], "")
+        return Identity(kind, metadata.get("namespace", ""), metadata["name"], "")
     return Identity(kind, metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
 
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 JsonObject = Mapping[str, Any]
 
-CLUSTER_KINDS = frozenset({"Node", "ResourceSlice", "Pod", "CapacityPlan"})
+CLUSTER_KINDS = frozenset({"Node", "ResourceSlice", "ResourceQuota", "Pod", "CapacityPlan"})
 """Followed kinds that we do not make."""
 
 
@@ -181,6 +181,8 @@ class Operator:
                     if self._nodes.set_pod(body):
                         self._settle()
                     self._wake(self._observed.put_pod(body))
+                case "ResourceQuota":
+                    self._nodes.quotas.put(body)
                 case "CapacityPlan":
                     self.capacity_plans.put(body)
                 case _:
@@ -201,6 +203,8 @@ class Operator:
                 if self._nodes.remove_pod(gone.namespace, gone.name, gone.uid):
                     self._settle()
                 self._wake(self._observed.drop_pod(gone.namespace, gone.name))
+            case "ResourceQuota":
+                self._nodes.quotas.drop(gone.namespace, gone.name)
             case "CapacityPlan":
                 self.capacity_plans.drop(gone.name)
             case _:
@@ -215,6 +219,8 @@ class Operator:
                 found = {Identity(kind, "", name, "") for name in self._nodes.slice_names()}
             case "Pod":
                 found = {Identity("Pod", space, name, uid) for space, name, uid in self._nodes.pod_names()}
+            case "ResourceQuota":
+                found = {Identity(kind, space, name, "") for space, name in self._nodes.quotas.names()}
             case "CapacityPlan":
                 found = self.capacity_plans.known()
             case _:

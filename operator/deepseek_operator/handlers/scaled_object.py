@@ -17,9 +17,12 @@ from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.api.spec_scaling import MemoryPressureSpec, ScalingOwner
 from deepseek_operator.api.to_request import plan_request
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment, Priority
+from deepseek_operator.capacity.host_use import MILLI
 from deepseek_operator.capacity.workload import pod_host
+from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.errors import DeepSeekOperatorError
 from deepseek_operator.handlers.acceptance import genuine_plan
+from deepseek_operator.handlers.scaling_outcome import NO_SLA
 from deepseek_operator.planner.replica import pace_of
 from deepseek_operator.planner.request import Sla
 from deepseek_operator.planner.result import Plan
@@ -36,7 +39,6 @@ JsonObject = Mapping[str, Any]
 REMEMBERED_CAPACITIES = 128
 """Speeds of replicas that are kept for objects that are alike, some 10 kB each."""
 
-NO_SLA = "NoSla"
 SPEED_UNKNOWN = "SpeedUnknown"
 
 
@@ -78,6 +80,7 @@ class ScaledObject:
         limits: upper limits that its owner has set.
         output_tokens: mean length of an answer that was planned with.
         pods_per_replica: 1, or the nodes of a group.
+        quota_need: what one replica takes of ResourceQuotas, by their names of resources.
         room_key: what is the same for all objects whose pods find room on the same nodes.
         gpu: product that its replicas take, or the kind of share of it.
         gpus_per_replica: of those.
@@ -104,6 +107,7 @@ class ScaledObject:
     limits: tuple[Limit, ...]
     output_tokens: int
     pods_per_replica: int
+    quota_need: Mapping[str, Decimal]
     room_key: str
     gpu: str
     gpus_per_replica: int
@@ -196,6 +200,7 @@ def _made(
         ),
         output_tokens=spec.workload.output_tokens,
         pods_per_replica=plan.nodes_per_replica,
+        quota_need=_quota_need(deployment, plan),
         room_key=_room_key(deployment, plan),
         gpu=plan.gpu if plan.share is None else f"{plan.gpu} ({plan.share})",
         gpus_per_replica=plan.gpus_per_replica,
@@ -208,3 +213,16 @@ def _room_key(deployment: DeepSeekDeployment, plan: Plan) -> str:
     hardware = deployment.spec.hardware
     size = (plan.gpu, plan.share, plan.gpus_per_replica, plan.nodes_per_replica, pod_host(deployment, plan))
     return repr((size, sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot))
+
+
+def _quota_need(deployment: DeepSeekDeployment, plan: Plan) -> Mapping[str, Decimal]:
+    """Return what one replica takes of quotas; parts of GPUs have resources of many names and are left out."""
+    host, pods = pod_host(deployment, plan), plan.nodes_per_replica
+    need = {
+        "pods": Decimal(pods),
+        "requests.cpu": Decimal(host.cpu_milli * pods) / MILLI,
+        "requests.memory": Decimal(host.memory_bytes * pods),
+    }
+    if plan.share is None:
+        need[f"requests.{gpu(plan.gpu).k8s_resource}"] = Decimal(plan.gpus_per_replica)
+    return need

@@ -7,14 +7,12 @@ from typing import Any
 
 from deepseek_operator.api import conditions
 from deepseek_operator.api.conditions import Observation
-from deepseek_operator.handlers.scaling_outcome import NO_METRICS, NO_PLAN, UNDECIDED, stored_decisions
+from deepseek_operator.handlers.scaling_outcome import NO_METRICS, NO_PLAN, NO_SLA, UNDECIDED, stored_decisions
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.scaling.attainment import UNMEASURED
 from deepseek_operator.scaling.decision import ReplicaReason
 
 JsonObject = Mapping[str, Any]
-
-NO_SLA = "NoSla"
 
 
 def scaling_active(situation: Situation) -> Observation:

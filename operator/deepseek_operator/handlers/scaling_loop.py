@@ -35,6 +35,7 @@ from deepseek_operator.handlers.workloads import find_workload
 from deepseek_operator.scaling.attainment import Attainment, attained
 from deepseek_operator.scaling.decide import Decision, Limit, ScalingPolicy, decide
 from deepseek_operator.scaling.history import History
+from deepseek_operator.scaling.limits import quota_limit
 from deepseek_operator.scaling.readings import MeasuredObject, ProblemReason, Readings, SignalProblem
 from deepseek_operator.scaling.signals import Snapshot
 from deepseek_operator.scaling.told import Told, next_told
@@ -290,11 +291,18 @@ class ScalingLoop:
             return None  # at zero nothing is measured: `Beside.with_zero` decides
         policy = ScalingPolicy(
             least=max(1, scaled.least),
-            limits=(*scaled.limits, *limits),
+            limits=(*scaled.limits, *self._quota(view, seen), *limits),
             output_tokens=float(scaled.output_tokens),
             hold_seconds=self._options.hold_seconds,
         )
         return decide(seen, scaled.capacity, policy, memory.history, now, memory.replicas)
+
+    def _quota(self, view: _View, seen: Snapshot) -> tuple[Limit, ...]:
+        """Return the limit of the namespace's quotas; replicas whose pods exist count in them already."""
+        scaled, current = view.memory.scaled, view.memory.replicas
+        room = self._nodes.quotas.room(scaled.namespace, scaled.quota_need)
+        existing = max(current - seen.waiting_for_gpus, len(view.pods) // scaled.pods_per_replica)
+        return () if room is None else (quota_limit(room, existing, current),)
 
     def _look(self, view: _View, seen: Snapshot, readings: Readings, limits: tuple[Limit, ...], now: float) -> None:
         current, waiting = view.memory.replicas, seen.waiting_for_gpus

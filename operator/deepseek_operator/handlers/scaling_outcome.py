@@ -9,7 +9,7 @@ from typing import Any
 
 from deepseek_operator.api import conditions
 from deepseek_operator.api.status import MAX_DECISIONS
-from deepseek_operator.scaling.attainment import Attainment
+from deepseek_operator.scaling.attainment import UNMEASURED, Attainment
 from deepseek_operator.scaling.decide import Decision
 from deepseek_operator.scaling.told import Told
 
@@ -18,9 +18,13 @@ JsonObject = Mapping[str, Any]
 NO_METRICS = "NoMetrics"
 NO_PLAN = "NoPlan"
 UNDECIDED = "NotDecided"
+NO_SLA = "NoSla"
 
 NOT_ADOPTED = frozenset({NO_METRICS, NO_PLAN, UNDECIDED})
 """Reasons of ScalingActive that a loop did not tell."""
+
+NOT_JUDGED = frozenset({NO_SLA, UNMEASURED})
+"""The same of SLAMet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +67,9 @@ def restored(status: JsonObject, now: float) -> ScalingOutcome:
     told = attained = None
     if active is not None and active["reason"] not in NOT_ADOPTED:
         told = Told(active=active["status"] == "True", reason=active["reason"], message=active["message"], seen=now)
-    if level is not None and level["status"] in ("True", "False"):
-        attained = Attainment(
-            holds=level["status"] == "True", reason=level["reason"], message=level["message"], told=now, agreed=now
-        )
+    if level is not None and level["reason"] not in NOT_JUDGED:
+        holds = {"True": True, "False": False}.get(level["status"])
+        attained = Attainment(holds=holds, reason=level["reason"], message=level["message"], told=now, agreed=now)
     return ScalingOutcome(told=told, attained=attained, decisions=stored_decisions(status))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from deepseek_operator.capacity.quota_room import QuotaRoom
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.scaling.decide import Limit
 from deepseek_operator.scaling.water_filling import Grant
@@ -30,6 +31,17 @@ def owner_limits(
         replicas = int(max_cost_per_hour_usd // each) if each > 0 else most.replicas
         limits.append(Limit(replicas=replicas, name=f"hardware.maxCostPerHourUsd {max_cost_per_hour_usd}"))
     return tuple(limits)
+
+
+def quota_limit(room: QuotaRoom, existing: int, current: int) -> Limit:
+    """Return the limit that the ResourceQuotas of the namespace set; what is asked for already stays asked for.
+
+    Args:
+        room: what the tightest quota leaves.
+        existing: replicas that count in it.
+        current: replicas that are asked for now.
+    """
+    return Limit(replicas=max(existing + room.replicas, current), name=f"ResourceQuota {room.name}")
 
 
 def room_limit(grant: Grant, current: int) -> Limit:

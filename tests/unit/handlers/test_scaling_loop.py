@@ -184,6 +184,24 @@ def test_a_limit_of_the_owner_is_named(spec: dict[str, Any], words: str):
     assert (outcome.told.reason, words in outcome.told.message) == ("Limited", True)
 
 
+def test_a_quota_of_the_namespace_is_named_and_stops_nothing_that_runs():
+    driven, uid, _ = running(3000.0)
+    used = {"hard": {"requests.nvidia.com/gpu": "9"}, "used": {"requests.nvidia.com/gpu": "4"}}
+    quota = {"metadata": {"namespace": "chat", "name": "team"}, "status": used}
+    driven.cluster.nodes.quotas.put(quota)
+    driven.rounds()
+    outcome = driven.loop.outcome(driven.body(uid))
+    assert outcome is not None
+    assert outcome.decisions[0]["message"].endswith("and ResourceQuota team allows 2")
+    driven.cluster.nodes.quotas.put({**quota, "status": {**used, "used": {"requests.nvidia.com/gpu": "20"}}})
+    driven.rounds(2)
+    assert driven.changes(uid) == [(1, 2, "Limited")]
+    driven.cluster.nodes.quotas.drop("chat", "team")
+    driven.cluster.pods("r1", 2)
+    driven.rounds()
+    assert driven.changes(uid)[0][0] == 2
+
+
 def test_start_up_times_are_learned_from_the_pods():
     driven, uid, engines = running(300.0)
     driven.rounds()
@@ -279,3 +297,13 @@ def _shown(registry: CollectorRegistry) -> Iterable[str]:
     return [
         sample.name for family in registry.collect() for sample in family.samples if sample.labels.get("name") == "r1"
     ]
+
+
+def test_a_verdict_is_kept_over_a_restart_also_when_nothing_is_known():
+    cluster = ScaledCluster()
+    told = {"type": "SLAMet", "status": "Unknown", "reason": "NoRequests", "message": "none"}
+    uid = cluster.run(status={"conditions": [told]})
+    outcome = Driven(cluster, Engines({})).loop.outcome(cluster.observed.deployments[uid])
+    assert outcome is not None
+    assert outcome.attained is not None
+    assert (outcome.attained.holds, outcome.attained.reason) == (None, "NoRequests")
