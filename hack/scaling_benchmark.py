@@ -62,6 +62,9 @@ FILLS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 STATIC_SHARES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 """Fixed numbers of replicas, as shares of what the peak takes with full batches."""
 
+DECIDING = ("decide", "forecast", "history", "operator_policy", "replica_capacity")
+"""Modules of the operator's decision."""
+
 FIRST_SHARE = 0.4
 """Share of the batch that the first replicas are filled to in the first ten minutes, the same for every policy."""
 
@@ -234,8 +237,8 @@ class Bench:
 def code_digest() -> str:
     """Return a digest of the code that decides."""
     digest = hashlib.sha256()
-    for path in sorted(Path(str(decision_module.__file__)).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for name in DECIDING:
+        digest.update(Path(str(decision_module.__file__)).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -301,8 +304,8 @@ def show(bench: Bench, tuned: float | None) -> None:
     if knowing is not None:
         notes.append(f"{own.gpu_hours / knowing[1].gpu_hours:.2f} x clairvoyant")
     print(own.line(start, *notes))
-    for share in KEDA_SHARES:
-        row = bench.keda(share, bench.seeds[:1])
+    rows = {row.name: row for row in (bench.keda(share, bench.seeds[:1]) for share in KEDA_SHARES)}
+    for row in rows.values():
         marks = []
         if given is not None and row.name == given.name:
             row, marks = given, ["tuned on the first half"]

@@ -79,7 +79,7 @@ CHAT = Service(
     model="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
     gpu="l4",
     tensor=1,
-    sla=Sla(ttft_milliseconds=4000, tpot_milliseconds=100, percentile=95),
+    sla=Sla(ttft_milliseconds=4000, tpot_milliseconds=100, percentile=99),
     workload=Workload(input_tokens=1155, output_tokens=211, max_context_tokens=8192, requests_per_minute=330),
 )
 

@@ -9,7 +9,16 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_operator.scaling.decide import HOLD_SECONDS, Limit, ScalingReason, decide
+from deepseek_operator.scaling.decide import (
+    HOLD_SECONDS,
+    SPARE_FACTOR,
+    SPARE_SECONDS,
+    UP_FACTOR,
+    UP_REPLICAS,
+    Limit,
+    ScalingReason,
+    decide,
+)
 from deepseek_operator.scaling.history import History
 from deepseek_operator.scaling.replica_capacity import Load
 from deepseek_operator.scaling.signals import ABSENT, Signal, Snapshot
@@ -77,12 +86,28 @@ def test_a_ramp_moves_replicas_its_own_way_only(start: float, end: float):
 
 
 @settings(max_examples=3, deadline=None)
-@given(low=heights, factor=st.floats(1.0, 5.0), period=st.floats(120.0, HOLD_SECONDS - 60))
-def test_a_saw_tooth_shorter_than_the_hold_does_not_move_replicas(low: float, factor: float, period: float):
+@given(low=heights, factor=st.floats(1.0, 5.0), period=st.floats(120.0, SPARE_SECONDS - 60))
+def test_a_saw_tooth_shorter_than_the_least_hold_does_not_move_replicas(low: float, factor: float, period: float):
     replicas = followed(lambda now: low * (1 + (factor - 1) * (now % period) / period), 1)
     settled = replicas[2 * int(HOLD_SECONDS / TICK) :]
     assert turns(settled) == 0
     assert max(settled) - min(settled) <= 1
+
+
+@settings(max_examples=3, deadline=None)
+@given(low=heights, factor=st.floats(1.0, SPARE_FACTOR - 0.1), period=st.floats(120.0, HOLD_SECONDS - 60))
+def test_a_small_saw_tooth_shorter_than_the_hold_does_not_move_replicas(low: float, factor: float, period: float):
+    replicas = followed(lambda now: low * (1 + (factor - 1) * (now % period) / period), 1)
+    settled = replicas[2 * int(HOLD_SECONDS / TICK) :]
+    assert turns(settled) == 0
+    assert max(settled) - min(settled) <= 1
+
+
+@settings(max_examples=3, deadline=None)
+@given(low=heights, factor=st.floats(1.0, 5.0), period=st.floats(SPARE_SECONDS, 3 * HOLD_SECONDS))
+def test_a_long_saw_tooth_turns_replicas_no_more_often_than_itself(low: float, factor: float, period: float):
+    replicas = followed(lambda now: low * (1 + (factor - 1) * (now % period) / period), 1)
+    assert turns(replicas) <= 2 * (DECISIONS * TICK / period + 1)
 
 
 @settings(max_examples=3, deadline=None)
@@ -112,6 +137,7 @@ def test_limits_hold_whatever_comes_and_equal_inputs_decide_alike(
         once, twice = (decide(snapshot, CAPACITY, policy, history, place * TICK, current) for _ in range(2))
         assert once == twice
         assert min(least, most) <= once.replicas <= most
+        assert once.replicas <= max(current + UP_REPLICAS, current * UP_FACTOR, least)
         if place == gap and min(least, most) <= current <= most:
             assert once.replicas == current
             assert once.reason in {ScalingReason.SIGNALS_MISSING, ScalingReason.STARTING}

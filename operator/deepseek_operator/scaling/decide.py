@@ -3,11 +3,12 @@
 ``needed`` replicas carry the peak that is expected until a replica ordered now serves (`forecast`), within the service
 level by the plan's own speed model, corrected by what is measured (`replica_capacity`). More are ordered at once. Fewer
 are taken only when less was needed all through `HOLD_SECONDS`, so that a load that comes and goes does not move them;
-replicas that do not serve yet are cancelled sooner. Without signals nothing moves.
+what is spare by far, and replicas that do not serve yet, go sooner. Without signals nothing moves.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,11 +17,12 @@ from deepseek_operator.scaling.forecast import (
     arrivals,
     expected_peak,
     forecast,
+    growth,
     mean_tokens,
     reserve_factor,
     steady_arrivals,
 )
-from deepseek_operator.scaling.history import BIN_SECONDS, History, Observation
+from deepseek_operator.scaling.history import History, Observation
 from deepseek_operator.scaling.replica_capacity import Load, ReplicaCapacity
 from deepseek_operator.scaling.signals import Snapshot
 
@@ -31,6 +33,11 @@ SETTLED_SHARE = 0.9
 """How many of them are taken: what was needed in the last part of that time. Rates are means over a minute and more, so
 a fall of the load is measured in steps, and this makes one step of them."""
 
+SPARE_SECONDS = 600.0
+SPARE_FACTOR = 1.3
+"""What exceeds the need of the last ten minutes by more than this is spare at once: it takes a load that grows by as
+much to need it again."""
+
 CANCEL_SECONDS = 900.0
 """The same for replicas that do not serve yet."""
 
@@ -40,11 +47,16 @@ DOWN_MARGIN = 1.03
 BLIND_SECONDS = 300.0
 """After so long without signals, what runs counts as needed: what was needed before says nothing any more."""
 
+STEADY_SECONDS = 120.0
+STEADIES_PER_HOLD = 12
+"""Time over which the load is taken that the reserve is a multiple of; a small part of the hold, so that a load that
+falls at once lets replicas go in one step."""
+
+KEPT_RESERVE = 0.85
+"""Share of the reserve that may not be used up: only beyond it are replicas added, so that noise adds none."""
+
 UP_REPLICAS, UP_FACTOR = 4, 2
 """One decision adds at most four replicas, or as many as there are: HPA's own default."""
-
-BACKLOG_SECONDS = 200.0
-"""Time within which waiting requests are to be worked off beside the load."""
 
 PENDING_STARTS = 3.0
 BACK_OFF_SECONDS = 900.0
@@ -103,6 +115,11 @@ class ScalingPolicy:
     def cancel_seconds(self) -> float:
         """How long less must have been needed before replicas are stopped that do not serve yet."""
         return min(CANCEL_SECONDS, self.hold_seconds)
+
+    @property
+    def spare_seconds(self) -> float:
+        """How long much less must have been needed before serving replicas are stopped."""
+        return min(SPARE_SECONDS, self.hold_seconds)
 
     @property
     def most(self) -> Limit:
@@ -169,12 +186,16 @@ def decide(
     known = replace(capacity, step_factor=history.step_factor)
     bound = max(1, policy.most.replicas)
     needed = known.replicas(load, bound, reserve)
+    at_least = 1.0 + (reserve - 1.0) * KEPT_RESERVE
     to_keep = needed
     while to_keep < bound and not known.carries(load, to_keep, reserve * DOWN_MARGIN):
         to_keep += 1
     terms = replace(terms, needed=needed)
     history = history.with_need(now, to_keep, policy.hold_seconds)
-    wanted, reason = _wanted(snapshot, policy, history, now, current, needed, terms.start_seconds)
+    rises = needed > current and not known.carries(load, current, at_least)
+    wanted, reason = _wanted(
+        snapshot, policy, history, now, current, needed if rises else min(needed, current), terms.start_seconds
+    )
     if reason is ScalingReason.GPUS_NEVER_CAME:
         history = replace(history, gave_up_at=now)
     return _limited(policy, history, current, wanted, reason, terms)
@@ -198,27 +219,37 @@ def _evaluate(
     coming = arrivals(starts, waiting, past, now)
     rate = steady_arrivals(coming, past, now)
     start = history.start_seconds(policy.start_seconds)
-    age = snapshot.tokens_per_second.age_seconds
-    expected = forecast(measured, rate * length, start + age, answer_seconds(length, pace))
+    requests = starts + sum(each.starts_per_second for each in past)
+    prompt_work = (work + sum(each.prompt_work for each in past)) / requests if requests > 0 else 0.0
+    prompt = capacity.prompt_tokens(prompt_work)
+    age = answer_seconds(max(length / 2, context - prompt), pace)
+    held_up = min(waiting, coming * age)
+    more = (running + held_up) / running if running > 0 else 1.0
+    offered = measured * more
+    ahead = start + snapshot.tokens_per_second.age_seconds
     seen = Observation(
         time=now,
         tokens_per_second=measured,
+        offered_tokens_per_second=offered,
         arrivals_per_second=coming,
         starts_per_second=starts,
         waiting=waiting,
+        in_flight=running + held_up,
         prompt_work=work,
-        forecast=expected,
     )
-    recent = [each.forecast for each in history.since(now - BIN_SECONDS)]
-    history = history.with_observation(seen, (sum(recent) + expected) / (len(recent) + 1))
-    prepared = expected_peak(expected, reserve_factor(start), history)
-    requests = sum(each.starts_per_second for each in history.observations)
-    read = sum(each.prompt_work for each in history.observations)
+    rising = growth(seen, past)
+    history = history.with_observation(seen)
+    recent = history.since(now - min(STEADY_SECONDS, policy.hold_seconds / STEADIES_PER_HOLD))
+    steady = sum(each.offered_tokens_per_second for each in recent) / len(recent)
+    expected = forecast(offered, rising, ahead, age) if rising > 0 else steady
+    prepared = expected_peak(steady, expected, reserve_factor(start), history)
     load = Load(
-        tokens_per_second=expected + waiting * length / BACKLOG_SECONDS,
+        tokens_per_second=expected,
         prompts_per_second=rate,
-        prompt_work=max(work, rate * read / requests if requests > 0 else 0.0),
+        prompt_work=max(sum(each.prompt_work for each in recent) / len(recent), rate * prompt_work) * more,
         context_tokens=context,
+        newcomer_tokens=min(context, prompt),
+        answer_tokens=length,
     )
     terms = Terms(tokens_per_second=measured, forecast=expected, prepared_for=prepared, start_seconds=start)
     return history, load, terms, prepared / expected if expected > 0 else 1.0
@@ -247,6 +278,9 @@ def _wanted(
         return min(needed, max(current + UP_REPLICAS, current * UP_FACTOR)), ScalingReason.DEMAND_RISES
     if history.most_needed(now - policy.hold_seconds) < current:
         return history.most_needed(now - SETTLED_SHARE * policy.hold_seconds), ScalingReason.DEMAND_FELL
+    spare = math.ceil(SPARE_FACTOR * history.most_needed(now - policy.spare_seconds))
+    if spare < current:
+        return spare, ScalingReason.DEMAND_FELL
     soon = max(history.most_needed(now - policy.cancel_seconds), snapshot.ready)
     if snapshot.starting and soon < current:
         return soon, ScalingReason.CANCELLED

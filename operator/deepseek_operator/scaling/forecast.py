@@ -1,11 +1,11 @@
 """The load that is to be expected when a replica that is ordered now begins to serve.
 
-Requests in flight are work that has begun: they make ``G`` tokens per second now. Arrivals make ``rate x length``
-tokens per second in the long run. The first goes to the second as answers end, within about one answer's time ``S``:
-``G(t + h) = G_arrivals + (G - G_arrivals) x exp(-h / S)``. Where answers take minutes, arrivals lead the load by
-minutes. The mean length is that of all tokens over all requests of the last 20 minutes, so it does not wait for long
-answers to end. Source: the fluid limit of an infinite-server queue with exponential service (S. G. Eick, W. A. Massey,
-W. Whitt, "The physics of the Mt/G/inf queue", Operations Research 41, 1993).
+Where requests in flight become more, fewer of them end than come; they go on becoming more until as many end as come,
+which takes about the time ``A`` for which the running ones have run, since that is as long as they will still run:
+``N(t + h) = N + dN/dt x A x (1 - exp(-h / A))``. It holds whether more requests come or their answers become longer,
+and needs no guess of either; a growth that chance explains counts for nothing. Source: the fluid limit of an
+infinite-server queue with exponential service (S. G. Eick, W. A. Massey, W. Whitt, "The physics of the Mt/G/inf
+queue", Operations Research 41, 1993).
 
 What may come on top of it is `expected_peak`.
 """
@@ -21,27 +21,31 @@ RATE_WINDOWS_SECONDS = (120.0, 300.0, 600.0)
 """Arrivals are taken over the longest of these that does not differ from a shorter one by more than chance."""
 
 SIGNIFICANT = 3.0
-"""Standard deviations of a Poisson count beyond which the longer window is taken to hold another rate (bursty traffic
-has about half as much again, so that this is two of its own)."""
+"""Standard deviations of a Poisson count beyond which a rate or a growth is taken for another one (bursty traffic has
+about half as much again, so that this is two of its own)."""
 
 PLANNED_WEIGHT = 0.1
 """How much the planned length of answers counts beside measured ones: like an observation of 0.1 requests/s."""
+
+GROWTH_SECONDS = 60.0
+"""Time over which the growth of requests in flight is taken."""
 
 COUNTED_SECONDS = 60.0
 """Time that a measured rate is the mean of."""
 
 RESERVE_AT_TWO_MINUTES = 0.7
-RESERVE_POWER = 0.58
-"""Reserve over the forecast: by ``0.7 x (start-up / 120 s)^0.58``, chosen in the benchmark of docs/scaling.md.
+RESERVE_POWER = 0.82
+"""Reserve over the load: by ``0.7 x (start-up / 120 s)^0.82``, chosen in the benchmark of docs/scaling.md, on the
+clients that tuning may see.
 
 A load that jumps is served badly from the jump until new replicas serve, so what a jump costs grows with the start-up.
 """
 
-LEAST_RESERVE = 1.15
+LEAST_RESERVE = 1.2
 """Reserve that stays at the peak of the day, for bursts."""
 
-ABOVE_THE_PEAK = 1.05
-"""How far above the highest five minutes of the last day is prepared for, once the load has shown its swing."""
+ABOVE_THE_PEAK = 1.2
+"""How far above the highest five minutes of the last days is prepared for, once the load has shown its swing."""
 
 
 def answer_seconds(mean_tokens: float, seconds_per_token: float) -> float:
@@ -98,40 +102,54 @@ def mean_tokens(tokens: float, starts: float, past: Sequence[Observation], plann
     return max(1.0, (tokens + planned * PLANNED_WEIGHT) / (requests + PLANNED_WEIGHT))
 
 
-def forecast(now_tokens: float, arriving_tokens: float, ahead_seconds: float, answer: float) -> float:
+def growth(newest: Observation, past: Sequence[Observation]) -> float:
+    """Return by what share of themselves the requests in flight grow per second; 0 while it may be chance.
+
+    Args:
+        newest: the newest observation.
+        past: earlier ones, oldest first.
+    """
+    before = next((each for each in past if each.time >= newest.time - GROWTH_SECONDS), None)
+    if before is None or newest.in_flight <= 0:
+        return 0.0
+    more = newest.in_flight - before.in_flight
+    if more < SIGNIFICANT * math.sqrt(newest.in_flight + before.in_flight):
+        return 0.0
+    return more / newest.in_flight / (newest.time - before.time)
+
+
+def forecast(now_tokens: float, growth_per_second: float, ahead_seconds: float, age: float) -> float:
     """Return the highest tokens per second to expect within a time, see the module.
 
-    >>> round(forecast(1000, 3000, 120, 120))
-    2264
-    >>> forecast(3000, 1000, 120, 120)
-    3000
+    >>> round(forecast(1000, 0.01, 120, 60))
+    1519
+    >>> forecast(3000, 0.0, 120, 120)
+    3000.0
     """
-    later = arriving_tokens + (now_tokens - arriving_tokens) * math.exp(-ahead_seconds / answer)
-    return max(now_tokens, later)
+    return now_tokens * (1.0 + growth_per_second * age * (1.0 - math.exp(-ahead_seconds / age)))
 
 
 def reserve_factor(start_seconds: float) -> float:
-    """Return how many times the forecast is prepared for while nothing is known of the load's peak.
+    """Return how many times the load is prepared for while nothing is known of its peak.
 
     >>> round(reserve_factor(120), 2), round(reserve_factor(600), 2)
-    (1.7, 2.78)
+    (1.7, 3.62)
     """
     return 1.0 + RESERVE_AT_TWO_MINUTES * math.pow(start_seconds / 120.0, RESERVE_POWER)
 
 
-def expected_peak(expected: float, factor: float, history: History) -> float:
+def expected_peak(steady: float, expected: float, factor: float, history: History) -> float:
     """Return the tokens per second to be prepared for.
 
-    A load may jump by ``factor`` until a new replica serves. Once the last day has shown a swing of that size, the load
-    is taken to have shown its peak too, and no more is prepared for than a little above it.
+    A load may jump by ``factor`` until a new replica serves, but to no more than so many times the low of the last
+    days, or a little above the highest load that it rose to by as much: what has swung has shown how far. A jump that
+    has begun shows in the forecast, and is prepared for as far as it shows there.
 
     Args:
+        steady: tokens per second of the last minutes.
         expected: the forecast.
         factor: of `reserve_factor`.
-        history: with the loads of the last day.
+        history: with the loads of the last days.
     """
-    low, peak = history.swing()
-    wanted = expected * factor
-    if peak >= factor * low:
-        wanted = min(wanted, peak * ABOVE_THE_PEAK)
-    return max(wanted, expected * LEAST_RESERVE)
+    low, peak = history.swing(factor)
+    return max(min(steady * factor, max(low * factor, peak * ABOVE_THE_PEAK)), expected * LEAST_RESERVE)

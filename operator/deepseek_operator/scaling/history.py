@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 REMEMBERED_SECONDS = 1200.0
 """How long observations are kept: answers of some minutes must have ended for their mean length to be right."""
 
 BIN_SECONDS = 300.0
-MOST_BINS = 288
-"""The highest load of every five minutes, for one day: services for people repeat by the day."""
+MOST_BINS = 576
+"""The highest load of every five minutes, for two days: services for people repeat by the day, and the rise to the
+peak of yesterday is to be remembered with it."""
 
 LOW_BINS = 6
 """Half an hour."""
@@ -24,20 +26,22 @@ class Observation:
     Args:
         time: seconds, as ``now`` of the decision.
         tokens_per_second: that the requests in flight make together.
+        offered_tokens_per_second: the same if there were room for those that wait.
         arrivals_per_second: requests that came.
         starts_per_second: requests that got their first token.
         waiting: requests that no batch had room for.
+        in_flight: requests that run, and of those that wait as many as would run if there were room.
         prompt_work: seconds per second that prompts are read.
-        forecast: tokens per second that were expected for the time at which a replica ordered then would serve.
     """
 
     time: float
     tokens_per_second: float
+    offered_tokens_per_second: float
     arrivals_per_second: float
     starts_per_second: float
     waiting: float
+    in_flight: float
     prompt_work: float
-    forecast: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +90,21 @@ class History:
         """Return an empty history as one that takes what runs for needed, so that a restart stops nothing at once."""
         return self if self.needs else replace(self, needs=((now, current),))
 
-    def with_observation(self, seen: Observation, load: float) -> History:
-        """Return it with one more observation; ``load`` is what counts for the peak of the day."""
+    def load(self, since: float) -> float:
+        """Return the mean tokens per second of the observations at or after a time, 0 for none."""
+        found = self.since(since)
+        return sum(each.tokens_per_second for each in found) / len(found) if found else 0.0
+
+    def with_observation(self, seen: Observation) -> History:
+        """Return it with one more observation."""
         kept = self.since(seen.time - REMEMBERED_SECONDS)
-        bins = self.bins
-        if bins and seen.time < bins[-1][0] + BIN_SECONDS:
-            if load > bins[-1][1]:
-                bins = (*bins[:-1], (bins[-1][0], load))
-        else:
-            bins = (*bins, (seen.time, load))[-MOST_BINS:]
-        return replace(self, observations=(*kept, seen), bins=bins)
+        history = replace(self, observations=(*kept, seen))
+        load, bins = history.load(seen.time - BIN_SECONDS), self.bins
+        if not bins or seen.time >= bins[-1][0] + BIN_SECONDS:
+            return replace(history, bins=(*bins, (seen.time, load))[-MOST_BINS:])
+        if load > bins[-1][1]:
+            return replace(history, bins=(*bins[:-1], (bins[-1][0], load)))
+        return history
 
     def with_need(self, now: float, replicas: int, hold_seconds: float) -> History:
         """Return it with one more recommendation; those that a later one exceeds, or that are too old, are dropped."""
@@ -106,10 +115,15 @@ class History:
         """Return the largest recommendation at or after a time, 0 for none."""
         return max((replicas for time, replicas in self.needs if time >= since), default=0)
 
-    def swing(self) -> tuple[float, float]:
-        """Return a low and the highest load of the last day; zeros for none.
+    def swing(self, factor: float) -> tuple[float, float]:
+        """Return a low of the remembered days, and the highest load that rose so many times above one before it.
 
-        The low is one that lasted for `LOW_BINS` of the day's bins, so that no single pause is a low.
+        The low is one that lasted for `LOW_BINS`, so that no single pause is a low. Either is zero for none.
         """
-        loads = sorted(load for _, load in self.bins)
-        return (loads[min(LOW_BINS, len(loads)) - 1], loads[-1]) if loads else (0.0, 0.0)
+        loads = [load for _, load in self.bins]
+        peak, least = 0.0, math.inf
+        for load in loads:
+            if load > peak and load >= factor * least:
+                peak = load
+            least = min(least, load)
+        return (sorted(loads)[min(LOW_BINS, len(loads)) - 1] if loads else 0.0, peak)

@@ -12,7 +12,9 @@ Both laws are corrected by what running engines measure.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from deepseek_operator.performance.pace import ReplicaPace
 from deepseek_operator.scaling.engine_model import EngineLimits
@@ -27,8 +29,13 @@ BUSY_WITH_PROMPTS = 0.7
 """Share of time that a replica may read prompts; beyond it waiting grows without bound in bursts."""
 
 CACHE_SHARE = 0.9
-"""Share of the KV cache that the mean load may take, so that bursts preempt nothing."""
+"""Share of the KV cache that the mean load may take at most, so that bursts preempt nothing."""
 
+CACHE_DEVIATIONS = 1.0
+"""Standard deviations that are left free of a KV cache, so that chance preempts little: the tokens of so many requests
+whose lengths vary about as much as they are long (exponentially) vary by ``sqrt(2 / requests)`` of their sum."""
+
+_NORMAL = NormalDist()
 
 HOPELESS = 1.5
 """Where prompts alone take longer than the TTFT limit, replicas are added until they wait half as long again."""
@@ -45,21 +52,29 @@ class Load:
         prompts_per_second: requests.
         prompt_work: seconds per second that one queue would read prompts, by the planner's model.
         context_tokens: mean tokens of a running request in the cache.
+        newcomer_tokens: the same of requests that come on top of it, which are like the mean request and not like those
+            that happen to run, most of which are long; None for no difference.
+        answer_tokens: of a mean answer; infinite for one that takes no notice of single prompts.
     """
 
     tokens_per_second: float
     prompts_per_second: float
     prompt_work: float
     context_tokens: float
+    newcomer_tokens: float | None = None
+    answer_tokens: float = math.inf
 
-    def times(self, factor: float) -> Load:
-        """Return so many times the load."""
-        return Load(
-            tokens_per_second=self.tokens_per_second * factor,
-            prompts_per_second=self.prompts_per_second * factor,
-            prompt_work=self.prompt_work * factor,
-            context_tokens=self.context_tokens,
-        )
+    def context(self, reserve: float) -> float:
+        """Return the mean tokens of a running request when the load is so many times as large.
+
+        >>> load = Load(
+        ...     tokens_per_second=1, prompts_per_second=1, prompt_work=1, context_tokens=6000, newcomer_tokens=2000
+        ... )
+        >>> load.context(1), load.context(2)
+        (6000.0, 4000.0)
+        """
+        newcomer = self.context_tokens if self.newcomer_tokens is None else self.newcomer_tokens
+        return (self.context_tokens + (reserve - 1) * newcomer) / reserve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +109,28 @@ class ReplicaCapacity:
             return math.inf
         return self.pace.step(max(1.0, batch), batch * context_tokens) * self.step_factor / (1.0 - busy)
 
-    def batch(self, busy: float, context_tokens: float) -> float:
-        """Return the most requests that decode at once within the limits of TPOT and batch; 0 for none."""
+    def spread(self, load: Load, busy: float) -> float:
+        """Return the seconds per token by which the percentile lies above the mean, as prompts stall answers by chance.
+
+        An answer of ``L`` tokens is stalled by about ``n = rate x L x TPOT`` prompts of ``s`` seconds. Their number is
+        Poisson and their lengths vary about as much as they are long, so its TPOT varies by ``s x sqrt(2 n) / L``.
+        """
+        if load.prompts_per_second <= 0:
+            return 0.0
+        reading = load.prompt_work * self.prompt_factor / load.prompts_per_second
+        deviation = math.sqrt(2.0 * busy * self.pace.queues * reading * self.tpot_seconds / load.answer_tokens)
+        return _NORMAL.inv_cdf(self.percentile / 100) * deviation / self.pace.queues
+
+    def batch(self, busy: float, context_tokens: float, spread: float = 0.0) -> float:
+        """Return the most requests that decode at once within the limits of TPOT and batch; 0 for none.
+
+        Args:
+            busy: share of time that prompts are read.
+            context_tokens: mean tokens of a running request.
+            spread: of `spread`; the mean must stay below the limit by as much.
+        """
         most = float(self.limits.batch)
-        allowed = self.tpot_seconds * TPOT_SHARE
+        allowed = self.tpot_seconds * TPOT_SHARE - spread
         if self.tpot(most, busy, context_tokens) <= allowed:
             return most
         low, high = 0.0, most
@@ -134,11 +167,14 @@ class ReplicaCapacity:
         if busy > BUSY_WITH_PROMPTS or not self._reads_in_time(load, busy):
             return False
         share = load.tokens_per_second / replicas
-        batch = self.batch(busy, load.context_tokens)
-        if share * reserve * self.tpot(batch, busy, load.context_tokens) > batch:
+        context = load.context(reserve)
+        batch = self.batch(busy, context, self.spread(load, busy))
+        if share * reserve * self.tpot(batch, busy, context) > batch:
             return False
-        held = self.in_flight(share, busy, load.context_tokens) * load.context_tokens
-        return held <= CACHE_SHARE * self.limits.kv_tokens or share * self.tpot(1, busy, load.context_tokens) < 1
+        running = max(1.0, self.in_flight(share, busy, load.context_tokens))
+        held = running * load.context_tokens
+        room = min(CACHE_SHARE, 1.0 / (1.0 + CACHE_DEVIATIONS * math.sqrt(2.0 / running))) * self.limits.kv_tokens
+        return held <= room or share * self.tpot(1, busy, load.context_tokens) < 1
 
     def _reads_in_time(self, load: Load, busy: float) -> bool:
         if load.prompts_per_second <= 0:
@@ -146,6 +182,12 @@ class ReplicaCapacity:
         reading = load.prompt_work * self.prompt_factor / load.prompts_per_second
         alone = reading * math.log(100 / (100 - self.percentile))
         return alone / (1.0 - busy) <= max(self.ttft_seconds, HOPELESS * alone)
+
+    def prompt_tokens(self, seconds: float) -> float:
+        """Return the length of a prompt that is read in so many seconds by the plan."""
+        lengths, known = self.pace.prompts, self.pace.prompt_seconds
+        place = min(max(bisect_right(known, seconds), 1), len(known)) - 1
+        return lengths[place] * seconds / known[place]
 
     def replicas(self, load: Load, most: int, reserve: float = 1.0) -> int:
         """Return the fewest replicas that serve a load within the service level, at most ``most``.

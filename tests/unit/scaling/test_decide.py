@@ -8,7 +8,9 @@ import pytest
 
 from deepseek_operator.scaling.decide import (
     BACK_OFF_SECONDS,
+    CANCEL_SECONDS,
     HOLD_SECONDS,
+    SPARE_SECONDS,
     Decision,
     Limit,
     ScalingReason,
@@ -54,9 +56,19 @@ def test_one_decision_adds_no_more_than_it_may():
 
 
 def test_less_load_takes_replicas_away_only_after_the_hold():
-    assert after(HOLD_SECONDS - 30, make_snapshot(200.0), 6, decided(make_snapshot(6000.0), 6).history).replicas == 6
-    late = after(HOLD_SECONDS + 30, make_snapshot(200.0), 6, decided(make_snapshot(6000.0), 6).history)
-    assert (late.replicas, late.reason) == (1, ScalingReason.DEMAND_FELL)
+    history = decided(make_snapshot(6000.0), 9).history
+    little_less = make_snapshot(5000.0, ready=1000)
+    assert after(HOLD_SECONDS - 30, little_less, 9, history).replicas == 9
+    late = after(HOLD_SECONDS + 135, little_less, 9, history)
+    assert (late.replicas, late.reason) == (8, ScalingReason.DEMAND_FELL)
+
+
+def test_what_is_spare_by_far_goes_sooner():
+    history = decided(make_snapshot(6000.0), 9).history
+    assert after(SPARE_SECONDS - 30, make_snapshot(200.0), 9, history).replicas == 9
+    sooner = after(SPARE_SECONDS + 135, make_snapshot(200.0), 9, history)
+    assert (sooner.replicas, sooner.reason) == (2, ScalingReason.DEMAND_FELL)
+    assert after(HOLD_SECONDS + 135, make_snapshot(200.0), 9, history).replicas == 1
 
 
 def test_nothing_is_stopped_at_first_sight():
@@ -109,9 +121,10 @@ def test_gpus_that_never_come_are_given_up_and_not_asked_for_again_at_once():
 
 
 def test_start_ups_are_cancelled_when_the_load_is_gone():
-    history = decided(make_snapshot(6000.0), 6).history
-    decision = after(HOLD_SECONDS - 300, make_snapshot(400.0, starting=4), 6, history)
-    assert (decision.replicas, decision.reason) == (2, ScalingReason.CANCELLED)
+    idle = Signal(value=0.0)
+    less = make_snapshot(4600.0, ready=8, starting=1, seconds_per_token=idle)
+    decision = after(CANCEL_SECONDS + 30, less, 9, decided(make_snapshot(6000.0), 9).history)
+    assert (decision.replicas, decision.reason) == (8, ScalingReason.CANCELLED)
 
 
 def test_a_longer_start_asks_for_more_reserve():
