@@ -278,7 +278,7 @@ OUT_OF_RANGE: dict[str, tuple[Changes, str, str]] = {
     "a GPU by its marketing name": (
         {"hardware.gpus": ["H100 SXM"]},
         "spec.hardware.gpus[0]",
-        "not 'H100 SXM'; GPU products that may be used (`kubectl deepseek catalog gpus`)",
+        "'H100 SXM' is no id of the catalogue; did you mean h100-sxm5-80gb?",
     ),
     "more GPU products than are read": (
         {"hardware.gpus": [f"gpu-{number}" for number in range(17)]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from deepseek_operator.api.spec_engine import EngineSpec, SpeculativeSpec
 from deepseek_operator.api.spec_model import LoraAdapter, ModelSpec
@@ -71,7 +72,20 @@ def _kv_offload(engine: EngineSpec) -> KvOffload | None:
     offload = engine.kv_offload
     if offload is None:
         return None
+    if offload.store is not None:
+        _refuse_wrong_port(offload.store.url)
     return KvOffload(backend=offload.backend, host_memory_bytes=offload.host_memory_bytes)
+
+
+def _refuse_wrong_port(url: str) -> None:
+    """Raise when an address names a port that there is not."""
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        field = "spec.engine.kvOffload.store.url"
+        raise InvalidSpecError(field, f"{shortened(url)!r} names no port from 1 to 65535; write redis://host:6379")
 
 
 def _refuse_wrong_draft(spec: DeepSeekDeploymentSpec, name: str, shape: ModelShape) -> None:

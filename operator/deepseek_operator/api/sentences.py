@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from deepseek_operator.api.base import RULE_ERROR
+from deepseek_operator.catalog.gpu_labels import NVIDIA_PRODUCT, match_label
+from deepseek_operator.catalog.gpus import gpus
 from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
 
 MAX_PATH_CHARACTERS = 200
@@ -82,6 +84,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind in _TYPE_WORDS:
         quoted = " without quotes" if kind == "int_type" and isinstance(detail["input"], str) else ""
         return f"must be {_TYPE_WORDS[kind]}{quoted}, not {_shown(detail['input'])}"
+    if kind == "string_pattern_mismatch" and detail["loc"][-2:-1] == ("gpus",):
+        return f"{_shown(detail['input'])} is no id of the catalogue; {_meant_gpu(str(detail['input']))}"
     sentence = f"{_limit(kind, context)}, not {_shown(detail['input'])}"
     hint = _description(model, detail["loc"]) if kind == "string_pattern_mismatch" else ""
     return f"{sentence}; {hint}" if hint else sentence
@@ -125,6 +129,18 @@ def _shown(value: object) -> str:
             return f"a list of {len(value)}"
         case _:
             return shortened(str(value))
+
+
+def _meant_gpu(name: str) -> str:
+    """Return what to write for a GPU product that is named as its label or its maker does.
+
+    >>> _meant_gpu("NVIDIA-A100-SXM4-80GB")
+    'did you mean a100-sxm4-80gb?'
+    """
+    labelled, key = match_label({NVIDIA_PRODUCT: name}).gpu, "-".join(name.lower().split())
+    containing = [each.id for each in gpus() if key in each.id]
+    near = [labelled.id] if labelled else containing or near_matches(name, (each.id for each in gpus()))
+    return f"did you mean {' or '.join(near)}?" if near else "see `kubectl deepseek catalog gpus` for the ids"
 
 
 def _unknown_field(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at
-from deepseek_operator.errors import InventoryError
+from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.resources.resource_claim_template import NVIDIA_DRIVER
 
 CLAIMED = "resource.k8s.io/claims"
@@ -76,7 +76,7 @@ def read_slice(found: Mapping[str, object]) -> SliceFacts:
             devices=_devices(items_at(spec, "devices")) if ours else (),
         )
     except InventoryError as error:
-        raise InventoryError(f"ResourceSlice {name}: {error}") from error
+        raise InventoryError(f"ResourceSlice {shortened(name)}: {error}") from error
 
 
 def _devices(found: Iterable[Mapping[str, object]]) -> tuple[DraDevices, ...]:

@@ -24,7 +24,7 @@ from deepseek_operator.capacity.hami import HAMI_ANNOTATION, HamiNode, read_hami
 from deepseek_operator.capacity.host_use import NOTHING, HostUse, pod_host_use, read_host_use
 from deepseek_operator.capacity.kai import kai_requests
 from deepseek_operator.catalog.rdma import best_rdma, rdma_resource
-from deepseek_operator.errors import InventoryError
+from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.resources.resource_claim_template import ANNOTATION_CLAIMED_GPUS
 
 KEPT_POD_LABELS = ("app.kubernetes.io/", "deepseek-operator.io/", "leaderworkerset.sigs.k8s.io/name")
@@ -141,7 +141,7 @@ pods=0), hami=None, devices=(), rdma_resource=None, rdma_devices=0)
         allocatable = gpu_quantities(quantities)
         labels, annotations = texts_at(metadata, "labels"), mapping_at(metadata, "annotations")
         has_gpus = bool(allocatable) or has_gpu_label(labels)
-        rdma, devices = _rdma(quantities) if has_gpus else ("", 0)
+        rdma, devices = offered_rdma(quantities) if has_gpus else ("", 0)
         return NodeFacts(
             name=name,
             labels=labels if has_gpus else {},
@@ -156,7 +156,7 @@ pods=0), hami=None, devices=(), rdma_resource=None, rdma_devices=0)
             rdma_devices=devices,
         )
     except InventoryError as error:
-        raise InventoryError(f"node {name}: {error}") from error
+        raise InventoryError(f"node {shortened(name)}: {error}") from error
 
 
 def joined(nodes: Iterable[NodeFacts], slices: Iterable[SliceFacts]) -> list[NodeFacts]:
@@ -189,8 +189,18 @@ def with_host_pods(nodes: Iterable[NodeFacts], pods: Iterable[PodFacts]) -> tupl
     return [with_others(node, held.get(node.name, NOTHING)) for node in nodes], gpu_pods
 
 
-def _rdma(quantities: Mapping[str, object]) -> tuple[str, int]:
-    """Return the RDMA resource of a node that a pod should ask for, and its units."""
+def offered_rdma(quantities: Mapping[str, object]) -> tuple[str, int]:
+    """Return the RDMA resource of a node that a pod should ask for, and its units; empty and 0 without one.
+
+    Args:
+        quantities: allocatable resources of the node, others too.
+
+    Raises:
+        InventoryError: a quantity cannot be read.
+
+    >>> offered_rdma({"nvidia.com/gpu": 8, "rdma/hca": "63"})
+    ('rdma/hca', 63)
+    """
     return best_rdma({name: count_of(name, value) for name, value in quantities.items() if rdma_resource(name)})
 
 
@@ -247,7 +257,7 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
             },
         )
     except InventoryError as error:
-        raise InventoryError(f"pod {namespace}/{name}: {error}") from error
+        raise InventoryError(f"pod {shortened(namespace)}/{shortened(name)}: {error}") from error
 
 
 def _is_ready(status: Mapping[str, object]) -> bool:

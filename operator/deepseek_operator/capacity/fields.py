@@ -16,7 +16,7 @@ _EMPTY: Mapping[str, object] = {}
 
 
 def _refused(field: str, value: object, expected: str) -> InventoryError:
-    return InventoryError(f"{field} is {shortened(repr(value)[:200])} where {expected} is expected")
+    return InventoryError(f"{shortened(field)} is {shortened(repr(value)[:200])} where {expected} is expected")
 
 
 def mapping_at(source: Mapping[str, object], field: str) -> Mapping[str, object]:
@@ -134,7 +134,7 @@ def count_of(field: str, value: object) -> int:
     try:
         count = parse_count(value)
     except QuantityError as error:
-        raise InventoryError(f"{field}: {error}") from error
+        raise InventoryError(f"{shortened(field)}: {error}") from error
     if count < 0:
         raise _refused(field, value, "a quantity of 0 or more")
     return count

@@ -18,12 +18,14 @@ from deepseek_operator.capacity.dra import loaded_devices, stored_devices
 from deepseek_operator.capacity.facts import (
     NodeFacts,
     PodFacts,
+    offered_rdma,
     read_node,
     read_pod,
     read_taints,
     with_host_pods,
 )
 from deepseek_operator.capacity.fields import count_of, integer_at, is_set, items_at, mapping_at, text_at, texts_at
+from deepseek_operator.capacity.gpu_resources import gpu_quantities
 from deepseek_operator.capacity.hami import loaded_hami, stored_hami
 from deepseek_operator.capacity.host_use import loaded_host_use, stored_host_use
 from deepseek_operator.capacity.measurements import load_measurements, measurements_of, stored_measurement
@@ -265,7 +267,8 @@ def _stored_pod(pod: PodFacts) -> dict[str, object]:
 
 
 def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
-    rdma = mapping_at(stored, "rdma")
+    rdma, quantities = mapping_at(stored, "rdma"), mapping_at(stored, "allocatable")
+    offered = (text_at(rdma, "resource"), integer_at(rdma, "devices")) if rdma else offered_rdma(quantities)
     return NodeFacts(
         name=_required_name(stored, "node"),
         labels=texts_at(stored, "labels"),
@@ -273,13 +276,13 @@ def _loaded_node(stored: Mapping[str, object]) -> NodeFacts:
         unschedulable=is_set(stored, "unschedulable"),
         ready=not is_set(stored, "notReady"),
         deleting=is_set(stored, "deleting"),
-        allocatable=_counts_at(stored, "allocatable"),
+        allocatable=gpu_quantities(quantities),
         host=replace(loaded_host_use(stored), pods=integer_at(stored, "maxPods")),
         others=loaded_host_use(mapping_at(stored, "otherPods")),
         devices=loaded_devices(stored),
         hami=loaded_hami(mapping_at(stored, "hami")) if stored.get("hami") else None,
-        rdma_resource=text_at(rdma, "resource") or None,
-        rdma_devices=integer_at(rdma, "devices"),
+        rdma_resource=offered[0] or None,
+        rdma_devices=offered[1],
     )
 
 

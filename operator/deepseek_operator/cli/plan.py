@@ -42,44 +42,54 @@ def plan(
     usd_per_hour = read_prices(prices)
     inventory = read_inventory(cluster, kubeconfig)
     features = inventory.features
-    answers = [(each.metadata.name, answer(each, inventory, usd_per_hour)) for each in deployments]
-    for each, (_, found) in zip(deployments, answers, strict=True):
+    answers = [answer(each, inventory, usd_per_hour) for each in deployments]
+    why_not = [
+        "" if isinstance(found, Infeasible) else _why_no_pods(each, found, features)
+        for each, found in zip(deployments, answers, strict=True)
+    ]
+    rows = list(zip(deployments, answers, why_not, strict=True))
+    for each, found, _ in rows:
         if not isinstance(found, Infeasible):
-            _tell_beside(each, found, features)
             for sentence in window_sentences(each, inventory, usd_per_hour):
                 typer.echo(f"{each.metadata.name}: {sentence}", err=True)
     if output is OutputFormat.TABLE:
         from deepseek_operator.cli.plan_text import print_plan
 
         screen = console()
-        for name, found in answers:
-            print_plan(screen, name, found)
+        for each, found, reason in rows:
+            print_plan(screen, each.metadata.name, found, engine=each.spec.engine.type, not_runnable=reason)
     else:
         items: list[dict[str, Any]] = [
             {
-                "name": name,
+                "name": each.metadata.name,
                 "feasible": not isinstance(found, Infeasible),
                 "plan": None if isinstance(found, Infeasible) else plan_status(found),
                 "infeasible": infeasible_status(found) if isinstance(found, Infeasible) else None,
+                "notRunnable": reason or None,
             }
-            for name, found in answers
+            for each, found, reason in rows
         ]
         write({"items": items}, output)
-    if any(isinstance(found, Infeasible) for _, found in answers):
+    if any(isinstance(found, Infeasible) for found in answers):
         raise typer.Exit(EXIT_NO)
 
 
-def _tell_beside(deployment: DeepSeekDeployment, found: Plan, features: ClusterFeatures) -> None:
-    """Say what a plan gives up and why no pods are made of it; raise what the builders refuse, as the operator does."""
+def _why_no_pods(deployment: DeepSeekDeployment, found: Plan, features: ClusterFeatures) -> str:
+    """Return why no pods are made of a plan, and say what it gives up; raise what the builders refuse.
+
+    Both are also said on the standard error, which a program that reads the output leaves to people.
+    """
     from deepseek_operator.cli.render import manifests_of
     from deepseek_operator.resources.runnable import is_runnable
 
     name = deployment.metadata.name
     if found.compromise is not None:
         typer.echo(f"{name}: not what was asked: {found.reasons[0]}", err=True)
-    if why_not := is_runnable(found, deployment, features):
+    why_not = is_runnable(found, deployment, features)
+    if why_not:
         typer.echo(f"{name}: planned, but no pods are made: {why_not}", err=True)
     manifests_of(deployment, found, features)
+    return why_not
 
 
 def answer(

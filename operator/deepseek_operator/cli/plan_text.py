@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.cli.memory_bars import memory_parts, print_bar, print_legend
 from deepseek_operator.planner.result import Alternative, Infeasible, NearestPlan, Plan
 from deepseek_operator.units import format_tokens, format_usd
@@ -16,34 +17,45 @@ from deepseek_operator.units import format_tokens, format_usd
 MOST_BARS = 8
 
 
-def print_plan(console: Console, name: str, answer: Plan | Infeasible) -> None:
+def print_plan(
+    console: Console,
+    name: str,
+    answer: Plan | Infeasible,
+    *,
+    engine: EngineType = EngineType.AUTO,
+    not_runnable: str = "",
+) -> None:
     """Print one answer of the planner; without a terminal it is plain text and ASCII bars.
 
     Args:
         console: where to print.
         name: of the object that was planned.
         answer: the plan, or why there is none.
+        engine: the server that the object asks for.
+        not_runnable: why no pods are made of the plan; empty when they are.
     """
     if isinstance(answer, Infeasible):
         _print_infeasible(console, name, answer)
     else:
-        _print_feasible(console, name, answer)
+        _print_feasible(console, name, answer, engine, not_runnable)
 
 
-def _print_feasible(console: Console, name: str, plan: Plan) -> None:
+def _print_feasible(console: Console, name: str, plan: Plan, engine: EngineType, not_runnable: str) -> None:
     console.print(f"[bold]{escape(name)}[/bold]: {escape(plan.model_name)}", style=None)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True, min_width=len("Precision"))
     table.add_column()
-    for row in _summary(plan):
+    for row in _summary(plan, engine):
         table.add_row(*map(escape, row))
+    if not_runnable:
+        table.add_row("Pods", f"[bold red]none are made:[/bold red] {escape(not_runnable)}")
     console.print(table)
     _print_bars(console, plan)
     _print_sentences(console, "Why this plan", plan.reasons)
     _print_alternatives(console, plan.alternatives, plan)
 
 
-def _summary(plan: Plan) -> list[tuple[str, str]]:
+def _summary(plan: Plan, engine: EngineType) -> list[tuple[str, str]]:
     nodes = f" on {plan.nodes_per_replica} nodes" if plan.nodes_per_replica > 1 else " on one node"
     replicas = f"{plan.replicas} replica{'s' if plan.replicas > 1 else ''} of "
     rows = [
@@ -51,7 +63,7 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
         ("Precision", f"{plan.quantization}, KV cache {plan.kv_cache_dtype.value}"),
         (
             "Engine",
-            f"vLLM {plan.engine_release}: context {format_tokens(plan.max_model_len)}, up to {plan.max_num_seqs} "
+            f"{_engine(plan, engine)}: context {format_tokens(plan.max_model_len)}, up to {plan.max_num_seqs} "
             f"requests and {format_tokens(plan.max_num_batched_tokens)} in a step",
         ),
         (
@@ -74,6 +86,11 @@ def _summary(plan: Plan) -> list[tuple[str, str]]:
         )
     rows.append(("Cost", _costs(plan)))
     return rows
+
+
+def _engine(plan: Plan, engine: EngineType) -> str:
+    """Return the server of a plan; Triton's image decides which release of vLLM it holds, the plan assumes one."""
+    return f"{'Triton, planned as ' if engine is EngineType.TRITON else ''}vLLM {plan.engine_release}"
 
 
 def _costs(plan: Plan) -> str:

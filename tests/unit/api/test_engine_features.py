@@ -180,3 +180,15 @@ def test_a_store_is_named_without_secrets(store: dict[str, Any], says: str) -> N
 def test_a_store_belongs_to_lmcache() -> None:
     with pytest.raises(InvalidSpecError, match="store belongs to backend LMCache"):
         parse(changed({"engine.kvOffload": {"hostMemoryBytes": 1, "store": {"url": "redis://kv:6379"}}}))
+
+
+@pytest.mark.parametrize("port", ["65536", "0", "99999999"])
+def test_a_store_has_a_port_that_there_is(port: str) -> None:
+    store = {"url": f"redis://kv.cache:{port}"}
+    deployment = parse(changed({"engine.kvOffload": {"hostMemoryBytes": 1, "backend": "LMCache", "store": store}}))
+    with pytest.raises(InvalidSpecError) as caught:
+        plan_request(deployment)
+    assert str(caught.value) == (
+        f"spec.engine.kvOffload.store.url: 'redis://kv.cache:{port}' names no port from 1 to 65535; "
+        "write redis://host:6379"
+    )

@@ -69,3 +69,17 @@ def test_an_object_that_is_read_back_from_the_cluster_is_read_whatever_its_statu
     stored["metadata"] |= {"managedFields": [{"manager": "kubectl"}], "finalizers": ["x"], "generation": 3}
     stored["status"] = {"plan": {"fromTheFuture": 1.5}}
     assert parse(stored).metadata.generation == 3
+
+
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("NVIDIA-A100-SXM4-80GB", "did you mean a100-sxm4-80gb?"),
+        ("H100 SXM", "did you mean h100-sxm5-80gb?"),
+        ("Q!", "see `kubectl deepseek catalog gpus` for the ids"),
+    ],
+)
+def test_a_gpu_that_is_named_as_elsewhere_is_told_its_id(named: str, hint: str) -> None:
+    with pytest.raises(InvalidSpecError) as error:
+        parse(changed({"hardware.gpus": ["l40s", named]}))
+    assert str(error.value) == f"spec.hardware.gpus[1]: {named!r} is no id of the catalogue; {hint}"

@@ -9,6 +9,8 @@ from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.snapshot import (
+    API_VERSION,
+    KIND,
     load_snapshot,
     project_node,
     project_pod,
@@ -53,6 +55,12 @@ def test_a_node_keeps_its_rdma_resource_and_its_units():
     node = gpu_node("h100-1", allocatable={"nvidia.com/gpu": "8", "rdma/hca": "63", "hugepages-2Mi": "0"})
     assert project_node(node)["rdma"] == {"resource": "rdma/hca", "devices": 63}
     assert load_snapshot(json.loads(json.dumps(snapshot_of([node], []))))[0] == (read_node(node),)
+
+
+def test_a_snapshot_written_by_hand_names_rdma_among_the_allocatable_resources():
+    written = {"name": "h100-1", "allocatable": {"nvidia.com/gpu": 8, "rdma/ib": 4, "cpu": "8"}}
+    (node,), _ = load_snapshot({"apiVersion": API_VERSION, "kind": KIND, "nodes": [written], "pods": []})
+    assert (node.rdma_resource, node.rdma_devices, node.allocatable) == ("rdma/ib", 4, {"nvidia.com/gpu": 8})
 
 
 def test_a_node_without_gpus_keeps_its_name_alone():
@@ -209,3 +217,32 @@ def test_a_refusal_never_repeats_an_endless_input():
     with pytest.raises(InventoryError) as refused:
         load_snapshot({"kind": "x" * 100_000, "apiVersion": "y" * 100_000})
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(gpu_node("n" * 100_000, allocatable={"nvidia.com/gpu": "-1"}), id="node"),
+        pytest.param(gpu_node("n", allocatable={"nvidia.com/gpu" + "x" * 100_000: "-1"}), id="resource"),
+        pytest.param(
+            {
+                "kind": "Pod",
+                "metadata": {"namespace": "s" * 100_000, "name": "p" * 100_000},
+                "spec": {"priority": "high"},
+            },
+            id="pod",
+        ),
+        pytest.param(
+            {
+                "kind": "ResourceSlice",
+                "metadata": {"name": "r" * 100_000},
+                "spec": {"driver": "gpu.nvidia.com", "pool": "x"},
+            },
+            id="slice",
+        ),
+    ],
+)
+def test_a_refusal_never_repeats_an_endless_name(item: dict[str, object]):
+    with pytest.raises(InventoryError) as refused:
+        load_snapshot({"kind": "List", "items": [item]})
+    assert len(str(refused.value)) < 500

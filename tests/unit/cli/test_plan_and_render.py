@@ -66,6 +66,7 @@ def test_a_plan_that_runs_is_printed_in_silence(
             "spec.engine.kvOffload.backend: LMCache needs an image",
             id="not obeyed",
         ),
+        pytest.param({"engine.type": "Triton"}, "spec.engine.image", id="Triton without its image"),
     ],
 )
 def test_a_plan_that_does_not_run_says_so(
@@ -73,8 +74,18 @@ def test_a_plan_that_does_not_run_says_so(
 ) -> None:
     plan(written(tmp_path, changes), cluster=nodes, output=OutputFormat.JSON)
     answer, told = answered(capsys)
-    assert answer["items"][0]["feasible"]
+    (item,) = answer["items"]
+    assert (item["feasible"], item["notRunnable"]) == (True, told.partition("no pods are made: ")[2].strip())
     assert words in told
+    plan(written(tmp_path, changes), cluster=nodes, output=OutputFormat.TABLE)
+    assert "Pods       none are made: " in capsys.readouterr().out
+
+
+def test_a_plan_that_runs_has_no_reason_why_not(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan(written(tmp_path, {}), cluster=nodes, output=OutputFormat.JSON)
+    assert answered(capsys)[0]["items"][0]["notRunnable"] is None
 
 
 @pytest.mark.parametrize(

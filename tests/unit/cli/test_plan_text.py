@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.cli.memory_bars import bar_cells, memory_parts
 from deepseek_operator.cli.plan_text import print_plan
 from deepseek_operator.planner.result import Infeasible, Plan
@@ -15,10 +16,12 @@ from planner_values import H100, MIXED, R1, planned, pool, refused, request, sup
 ALTERNATIVE_HEADINGS = ("GPUs", "Split", "Quantization", "USD/h", "Works", "Why, or why not")
 
 
-def _printed(answer: Plan | Infeasible, *, terminal: bool = False) -> str:
+def _printed(
+    answer: Plan | Infeasible, *, terminal: bool = False, engine: EngineType = EngineType.AUTO, why_not: str = ""
+) -> str:
     out = StringIO()
     console = Console(file=out, width=120, highlight=False, force_terminal=terminal)
-    print_plan(console, "deepseek-67b", answer)
+    print_plan(console, "deepseek-67b", answer, engine=engine, not_runnable=why_not)
     return out.getvalue()
 
 
@@ -35,6 +38,24 @@ def test_a_plan_shows_gpus_split_cost_and_a_bar_per_gpu():
     bars = [line for line in text.splitlines() if line.startswith("GPU ")]
     assert len(bars) == 4
     assert all(set("#=og.") <= set(bar) and bar.endswith("79.1 GiB") for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        (EngineType.AUTO, "Engine     vLLM 0.32.0: context"),
+        (EngineType.VLLM, "Engine     vLLM 0.32.0: context"),
+        (EngineType.TRITON, "Engine     Triton, planned as vLLM 0.32.0: context"),
+    ],
+)
+def test_a_plan_names_the_server_that_was_asked_for(engine: EngineType, words: str):
+    assert words in _printed(planned(request(), MIXED), engine=engine)
+
+
+def test_a_plan_without_pods_says_why():
+    text = _printed(planned(request(), MIXED), why_not="spec.engine.image [is] missing")
+    assert "Pods       none are made: spec.engine.image [is] missing" in text
+    assert "none are made" not in _printed(planned(request(), MIXED))
 
 
 def test_the_legend_names_every_part_of_the_memory_with_its_size():
