@@ -85,8 +85,9 @@ class Metrics:
         )
         self.cluster_gpus = Gauge(
             "deepseek_operator_cluster_gpus",
-            "Physical GPUs of the cluster by product and state: used, free, unusable (free on a node that nothing can "
-            "be planned on), stranded (free, but no replica of a DeepSeekDeployment can use it).",
+            "Physical GPUs of the cluster by product and state: used, free, unusable (on a node that nothing can be "
+            "planned on), shared (offered in parts or by claim), unhealthy (not offered); stranded ones are among the "
+            "free and unusable (no replica of a DeepSeekDeployment can use them).",
             ["gpu", "state"],
             registry=registry,
         )

@@ -11,6 +11,7 @@ from cluster_objects import A100_LABELS, H100_LABELS, gpu_node, gpu_pod
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.fits import count_in
+from deepseek_operator.capacity.gpu_states import gpu_states
 from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.snapshot import load_snapshot, snapshot
 from deepseek_operator.capacity.supply import supply
@@ -83,6 +84,7 @@ def test_free_never_exceeds_allocatable_nor_allocatable_the_physical_gpus(
     for node in inventory([read_node(each) for each in nodes], [read_pod(each) for each in pods]).nodes:
         assert 0 <= node.free_gpus <= node.allocatable_gpus <= node.physical_gpus
         assert node.free_gpus + node.requested_gpus >= node.allocatable_gpus
+        assert sum(gpu_states(node).values()) == node.physical_gpus
 
 
 @given(nodes=NODES, pods=PODS)

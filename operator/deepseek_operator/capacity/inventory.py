@@ -28,7 +28,8 @@ class NodeInventory:
         product: the product as the node's label spells it; empty without such a label.
         resource: what a pod requests to get one GPU.
         sharing: whether what the scheduler hands out is a whole GPU.
-        physical_gpus: GPUs in the node, never multiplied by sharing; 0 when that cannot be told (MIG).
+        physical_gpus: GPUs in the node, never multiplied by sharing; the fewest that hold its MIG slices where no
+            label counts them, 0 when that cannot be told.
         allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
         host: allocatable CPU, memory and pods of the node; zeros where not told.

@@ -6,7 +6,8 @@ the facts of a node contradict each other, the node is listed and nothing is pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepseek_operator.capacity.dra import CLAIMED
@@ -15,6 +16,7 @@ from deepseek_operator.capacity.facts import NodeFacts
 from deepseek_operator.capacity.node_shares import ShareOffer, node_shares
 from deepseek_operator.catalog.gpu_labels import GpuMatch, GpuSharing, match_label
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.catalog.mig import mig_profile
 from deepseek_operator.errors import shortened
 from deepseek_operator.planner.gpu_share import MIG_RESOURCE_PREFIX
 from deepseek_operator.resources.affinity import build_node_affinity
@@ -53,7 +55,8 @@ class NodeGpus:
         product: the product as the node's label spells it; empty without such a label.
         resource: what a pod requests to get one.
         sharing: whether what the scheduler hands out is a whole GPU.
-        physical_gpus: GPUs in the node, never multiplied by sharing; 0 when that cannot be told (MIG).
+        physical_gpus: GPUs in the node, never multiplied by sharing; the fewest that hold its MIG slices where no
+            label counts them, 0 when that cannot be told.
         allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
         exclusions: why nothing is planned on it, as clauses; empty when something may be.
@@ -112,7 +115,7 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
         product=product,
         resource=resource,
         sharing=sharing,
-        physical_gpus=0 if impossible else _physical_gpus(reported, labelled, sharing),
+        physical_gpus=0 if impossible else _physical_gpus(node, match, sharing, reported, shares),
         allocatable_gpus=0 if contradicts or not whole else reported,
         usable_memory_bytes=usable_bytes,
         exclusions=tuple(exclusions),
@@ -182,10 +185,21 @@ def _sharing(node: NodeFacts, match: GpuMatch) -> GpuSharing:
     return match.sharing
 
 
-def _physical_gpus(reported: int, labelled: int | None, sharing: GpuSharing) -> int:
-    """Return the GPUs of the node; under MIG the label counts slices, and allocatable is never trusted if shared."""
-    if sharing is GpuSharing.MIG:
-        return 0
+def _physical_gpus(
+    node: NodeFacts, match: GpuMatch, sharing: GpuSharing, reported: int, shares: Sequence[ShareOffer]
+) -> int:
+    """Return the GPUs of the node; allocatable is never trusted if shared.
+
+    Under the MIG strategy ``single`` the label counts slices; then the fewest GPUs that hold the slices are counted.
+    Source: NVIDIA GPU feature discovery, ``internal/lm/resource.go``: the label of full GPUs counts those in MIG mode
+    too, and the strategy ``single`` writes the number of slices over it.
+    """
+    labelled = match.gpu_count
+    if match.sharing is GpuSharing.MIG or (sharing is GpuSharing.MIG and labelled is None):
+        if match.gpu is None:
+            return 0
+        slices = ((mig_profile(match.gpu, each.share.profile), each.slices) for each in shares)
+        return min(MOST_GPUS_PER_NODE, math.ceil(sum(profile.gpu_share * count for profile, count in slices)))
     if labelled is not None:
         return labelled
     return reported if sharing is GpuSharing.WHOLE else 0

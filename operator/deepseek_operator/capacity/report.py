@@ -12,6 +12,7 @@ from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.board import Board
 from deepseek_operator.capacity.cluster_facts import ClusterFacts
 from deepseek_operator.capacity.fleet import PACKING_SECONDS, FleetAnswer, Verdict, place_fleet
+from deepseek_operator.capacity.gpu_states import GPU_STATES, gpu_states
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.jobs import Job, job_rows
 from deepseek_operator.capacity.members import Member
@@ -159,7 +160,7 @@ def _planned(
 
 
 def gpu_products(inventory: Inventory) -> list[dict[str, Any]]:
-    """Return the GPUs of each product: physical ones, never multiplied by sharing."""
+    """Return the GPUs of each product: physical ones, never multiplied by sharing; the states make up the total."""
     by_product: dict[str, list[NodeInventory]] = {}
     for node in inventory.nodes:
         by_product.setdefault(node.gpu.id if node.gpu else node.product or "unknown", []).append(node)
@@ -168,9 +169,7 @@ def gpu_products(inventory: Inventory) -> list[dict[str, Any]]:
             "gpu": product,
             "nodes": len(nodes),
             "total": sum(node.physical_gpus for node in nodes),
-            "used": sum(min(node.requested_gpus, node.allocatable_gpus) for node in nodes),
-            "free": sum(node.free_gpus for node in nodes if node.plannable),
-            "unusable": sum(node.free_gpus for node in nodes if not node.plannable),
+            **{state: sum(gpu_states(node)[state] for node in nodes) for state in GPU_STATES},
             "costPerHourUsd": _cost(nodes),
         }
         for product, nodes in sorted(by_product.items())

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PRODUCT_COLUMNS = ("GPU", "Nodes", "GPUs", "Used", "Free", "Unusable", "USD/hour")
+from deepseek_operator.capacity.gpu_states import GPU_STATES
+
+PRODUCT_COLUMNS = ("GPU", "Nodes", "GPUs", "Used", "Free", "Unusable", "Shared", "Unhealthy", "USD/hour")
 PLACED_COLUMNS = ("Deployment", "GPU", "GPUs/replica", "Replicas", "Running", "Fit now", "Fit if packed", "More fit")
 TEXT_COLUMNS = frozenset(
     {"GPU", "Deployment", "Buy", "Plan", "Price of", "Namespace", "Priority class", "Quota", "Over quota", "Job"}
@@ -24,7 +26,7 @@ BUY_COLUMNS = ("Deployment", "Buy", "Nodes", "Replicas", "Plan", "USD/hour", "US
 def print_capacity(console: Console, found: Mapping[str, Any], *, quotas: bool = False) -> None:
     """Print the answer of `capacity.report.capacity_report`, and who was promised how many GPUs where that is asked."""
     products = [
-        (row["gpu"], row["nodes"], row["total"], row["used"], row["free"], row["unusable"], row["costPerHourUsd"])
+        (row["gpu"], row["nodes"], row["total"], *(row[state] for state in GPU_STATES), row["costPerHourUsd"])
         for row in found["gpus"]
     ]
     print_table(console, "GPUs of the cluster", PRODUCT_COLUMNS, products)

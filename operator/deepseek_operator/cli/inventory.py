@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_facts
@@ -31,6 +32,7 @@ def _offered(offer: ShareOffer) -> str:
 def _print_table(found: Inventory) -> None:
     from rich.table import Table
 
+    from deepseek_operator.capacity.gpu_states import GPU_STATES, gpu_states
     from deepseek_operator.units import format_gib
 
     table = Table(box=None, pad_edge=False)
@@ -48,6 +50,11 @@ def _print_table(found: Inventory) -> None:
         )
     screen = console()
     screen.print(table)
-    physical = sum(node.physical_gpus for node in found.nodes)
-    free = sum(node.free_gpus for node in found.nodes if node.plannable)
-    screen.print(f"{physical} GPUs on {len(found.nodes)} nodes, {free} free; {found.nodes_without_gpus} other nodes")
+    states = Counter[str]()
+    for node in found.nodes:
+        states.update(gpu_states(node))
+    parts = ", ".join(f"{states[state]} {state}" for state in GPU_STATES if states[state])
+    screen.print(
+        f"{states.total()} GPUs on {len(found.nodes)} nodes{f' ({parts})' if parts else ''}; "
+        f"{found.nodes_without_gpus} other nodes"
+    )

@@ -18,6 +18,7 @@ from typing import Any
 from deepseek_operator.api.parse import parse
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.capacity.fleet import PACKING_SECONDS
+from deepseek_operator.capacity.gpu_states import GPU_STATES
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.page import capacity_page
@@ -99,10 +100,10 @@ class CapacityView:
         cost.clear()
         rows = gpu_products(inventory)
         for gpu in {row["gpu"] for row in gpu_products(self._counted)} if self._counted else set():
-            for state in ("used", "free", "unusable", "stranded"):
+            for state in (*GPU_STATES, "stranded"):
                 gpus.remove(gpu, state)
         for row in rows:
-            for state in ("used", "free", "unusable"):
+            for state in GPU_STATES:
                 gpus.labels(row["gpu"], state).set(row[state])
             gpus.labels(row["gpu"], "stranded").set(0)
             if row["costPerHourUsd"] is not None:

@@ -115,14 +115,14 @@ def test_which_pods_hold_gpus(pod: dict[str, Any], requested: int):
         ),
         pytest.param(
             gpu_node("n", gpus=56, more_labels=MIG_LABEL),
-            0,
+            8,
             0,
             ("its GPUs are cut into MIG slices and not offered whole",),
             id="MIG slices under the plain resource name are never counted as GPUs",
         ),
         pytest.param(
             gpu_node("n", allocatable={"nvidia.com/gpu": "6", "nvidia.com/mig-1g.10gb": "14"}),
-            0,
+            8,
             0,
             ("its GPUs are cut into MIG slices and not offered whole",),
             id="a node that mixes whole GPUs and MIG slices",

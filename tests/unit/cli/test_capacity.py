@@ -50,6 +50,8 @@ def test_the_gpus_of_a_cluster(nodes: Path, capsys: pytest.CaptureFixture[str]) 
                 "used": 6,
                 "free": 10,
                 "unusable": 0,
+                "shared": 0,
+                "unhealthy": 0,
                 "costPerHourUsd": "31.84",
             }
         ],
@@ -195,7 +197,7 @@ def test_one_name_twice_is_refused(tmp_path: Path, nodes: Path) -> None:
 def test_the_table(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capacity(written(tmp_path, {}), cluster=nodes)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["h100-sxm5-80gb", "2", "16", "6", "10", "0", "31.84"] in lines
+    assert ["h100-sxm5-80gb", "2", "16", "6", "10", "0", "0", "0", "31.84"] in lines
     assert ["Deployment", "GPU", "GPUs/replica", "Replicas", "Running", "Fit", "now", "Fit", "if", "packed", "More",
             "fit"] in lines  # fmt: skip
 
