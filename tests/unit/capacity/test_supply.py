@@ -115,6 +115,12 @@ def test_a_node_label_sets_the_price_of_its_gpus(nodes: list[dict[str, Any]], pr
     assert (found.gpu.price_per_hour_usd, found.gpu.price_source) == (Decimal(price), origin)
 
 
+def test_a_node_selector_keeps_the_dearer_nodes_of_a_product_out_of_its_price():
+    nodes = [priced_node("a", "2.50", rate="reserved"), priced_node("b", "3.10", rate="on-demand")]
+    (found,) = supply(inventory_of(nodes), {"rate": "reserved"}).pools
+    assert found.gpu.price_per_hour_usd == Decimal("2.50")
+
+
 @pytest.mark.parametrize("text", ["free", "-1", "1e3", "1000.01", "99999", "2.3.4", ""])
 def test_a_price_label_that_cannot_be_obeyed_is_named_and_ignored(text: str):
     found = inventory_of([priced_node("a", text)])
