@@ -8,11 +8,12 @@ from decimal import Decimal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from deepseek_operator.catalog.batch_limits import default_batch_limits
 from deepseek_operator.planner.choose import answers, cheapest
 from deepseek_operator.planner.feasibility import Choice
 from deepseek_operator.planner.price import priced, ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Sla, Supply, Workload
-from planner_values import CHAT_7B, R1, request
+from planner_values import A100, CHAT_7B, H100, L40S, R1, pool, request, supply
 from property.test_planner_laws import LAWS, _merged, pools, requests, supplies
 
 streams = st.builds(
@@ -114,3 +115,37 @@ def test_what_is_sure_is_never_cheaper_than_what_is_likely(asked: PlanRequest, a
     assert asked.sla is not None
     sure = replace(asked, sla=replace(asked.sla, surely=True))
     assert cost(asked, available) <= cost(sure, available)
+
+
+long_prompts = st.builds(
+    request,
+    st.sampled_from([CHAT_7B, R1]),
+    workload=st.builds(
+        Workload,
+        input_tokens=st.sampled_from([2048, 6000, 16_000]),
+        output_tokens=st.sampled_from([64, 512]),
+        max_context_tokens=st.just(32_768),
+        concurrency=st.integers(1, 64),
+    ),
+    sla=st.builds(
+        Sla,
+        ttft_milliseconds=st.integers(300, 6000),
+        tpot_milliseconds=st.integers(20, 200),
+        percentile=st.sampled_from([50, 95]),
+    ),
+    max_replicas=st.integers(1, 4),
+)
+
+
+@LAWS
+@given(long_prompts, st.sampled_from([H100, A100, L40S]))
+def test_chosen_steps_never_cost_more_than_the_engines_own(asked: PlanRequest, gpu: str):
+    model = replace(asked.model, max_position_embeddings=asked.workload.max_context_tokens)
+    asked, available = replace(asked, model=model), supply(pool(gpu, 2))
+    own = default_batch_limits(available.pools[0].usable_memory_bytes, gpu, asked.engine_release)
+    best = choice(asked, available)
+    assert cost(asked, available) <= cost(replace(asked, max_num_batched_tokens=own.max_num_batched_tokens), available)
+    if best is not None and best.has_chosen_steps:
+        told = best.estimate.settings.max_num_batched_tokens
+        assert told != own.max_num_batched_tokens
+        assert cost(replace(asked, max_num_batched_tokens=told), available) <= best.ranking_cost
