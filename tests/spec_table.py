@@ -126,12 +126,12 @@ BROKEN_RULES: dict[str, tuple[Changes, str, str]] = {
     "zero replicas at least, but never idle": (
         {"scaling": {"minReplicas": 0}},
         "spec.scaling.scaleToZeroAfterSeconds",
-        "scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0",
+        "scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0; set both or neither",
     ),
     "idle to zero, but one replica at least": (
         {"scaling": {"scaleToZeroAfterSeconds": 600}},
         "spec.scaling.scaleToZeroAfterSeconds",
-        "scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0",
+        "scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0; set both or neither",
     ),
     "windows although another scaler decides": (
         {"scaling": {"owner": "External", "schedules": [WINDOW]}},

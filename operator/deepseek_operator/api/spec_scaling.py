@@ -59,7 +59,7 @@ class ScalingSpec(ApiModel):
                 scaling.owner is not ScalingOwner.OPERATOR
                 or (scaling.min_replicas == 0) == (scaling.scale_to_zero_after_seconds > 0)
             ),
-            message="scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0",
+            message="scaling to zero needs both minReplicas 0 and scaleToZeroAfterSeconds above 0; set both or neither",
             field="scaleToZeroAfterSeconds",
         ),
         Rule(
