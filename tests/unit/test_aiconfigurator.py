@@ -203,21 +203,23 @@ def test_a_source_is_no_part_of_the_question():
 
 @dataclass
 class ByStep(Fixed):
-    """A source that finds steps of 4,096 tokens faster than all others."""
+    """A source that finds steps of 4,096 tokens a sixth faster than all others."""
 
     def opinion(self, point: ServingPoint) -> SecondOpinion | None:
-        return SecondOpinion(tpot_seconds=self.tpot_seconds if point.max_num_batched_tokens == 4096 else 1.0)
+        return SecondOpinion(
+            tpot_seconds=self.tpot_seconds if point.max_num_batched_tokens == 4096 else 1.2 * self.tpot_seconds
+        )
 
 
 @pytest.mark.parametrize(("pinned", "expected"), [(None, 4096), (8192, None)])
 def test_steps_follow_the_second_source_where_the_service_level_needs_them(pinned: int | None, expected: int | None):
     asked = request(max_num_batched_tokens=pinned, parallelism=PinnedParallelism(tensor=4, pipeline=1, data=1))
-    found = plan_with(ByStep(0.020), asked, supply(pool(H100)))
+    found = plan_with(ByStep(0.095), asked, supply(pool(H100)))
     assert (found.max_num_batched_tokens if isinstance(found, Plan) else None) == expected
 
 
 def test_steps_stay_the_engines_where_no_service_level_is_asked_for():
     asked = request(sla=None, parallelism=PinnedParallelism(tensor=4, pipeline=1, data=1))
-    found = plan_with(ByStep(0.020), asked, supply(pool(H100)))
+    found = plan_with(ByStep(0.095), asked, supply(pool(H100)))
     assert isinstance(found, Plan)
     assert found.max_num_batched_tokens == 8192

@@ -162,8 +162,7 @@ def _with_other_steps(
     request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, replicas: int, broken: Broken
 ) -> Choice | None:
     """Return the candidate with tokens per step that keep a service level which the engine's own miss; None without."""
-    is_first_token = broken.is_first_token
-    for settings in steps_worth_trying(request, candidate, memory, requests, is_first_token=is_first_token):
+    for settings in steps_worth_trying(request, candidate, memory, requests, broken.tpot_over_limit):
         other = size_memory(request, candidate, requests, settings)
         if memory_limit(request, other, requests) is not None:
             continue

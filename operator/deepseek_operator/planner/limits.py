@@ -23,12 +23,12 @@ class Broken:
     Args:
         detail: the limit, what is needed and what there is, as the rest of a sentence.
         shortfall: needed over available; infinite when no number says how far it is.
-        is_first_token: whether nothing but the time to the first token is above its limit.
+        tpot_over_limit: the time per output token over its limit, above 0; infinite when it is not predicted.
     """
 
     detail: str
     shortfall: float = math.inf
-    is_first_token: bool = False
+    tpot_over_limit: float = math.inf
 
 
 def memory_limit(request: PlanRequest, memory: MemoryEstimate, requests: int) -> Broken | None:
@@ -126,7 +126,7 @@ def service_level_limit(
     return Broken(
         detail=f"predicted {' and '.join(broken)}",
         shortfall=max(value / limit for _, value, limit in pairs),
-        is_first_token=tpot <= sla.tpot_milliseconds,
+        tpot_over_limit=tpot / sla.tpot_milliseconds,
     )
 
 

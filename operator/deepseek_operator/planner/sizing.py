@@ -38,6 +38,14 @@ Source: vLLM 0.32 ``EngineArgs.get_batch_defaults``.
 """
 
 
+LARGEST_STEP_GAIN = 1.25
+"""By how much other tokens per step may improve the time per output token, so that asking is worth its while.
+
+Source: on the measured points of dense models aiconfigurator-core 0.12.0 finds steps of 4,096, 8,192 and 16,384 tokens
+at most 20 % apart, and it has half the say.
+"""
+
+
 def size_memory(
     request: PlanRequest, candidate: Candidate, requests: int, settings: EngineSettings | None = None
 ) -> MemoryEstimate:
@@ -148,7 +156,7 @@ def smaller_batches(request: PlanRequest, settings: EngineSettings, per_engine: 
 
 
 def steps_worth_trying(
-    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, *, is_first_token: bool
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, tpot_over_limit: float
 ) -> list[EngineSettings]:
     """Return the settings of an estimate with other tokens per step that change a prediction; none where pinned.
 
@@ -160,10 +168,11 @@ def steps_worth_trying(
         candidate: GPUs, split and precision.
         memory: an estimate of it with the engine's own tokens per step.
         requests: planned requests in flight in the replica, 1 or more.
-        is_first_token: whether nothing but the time to the first token is too long.
+        tpot_over_limit: the time per output token with those steps over the service level's.
     """
-    pinned, second = request.max_num_batched_tokens is not None, request.second_source is not None
-    if pinned or not (second or is_first_token):
+    second = request.second_source is not None
+    too_long = tpot_over_limit > (LARGEST_STEP_GAIN if second else 1.0)
+    if too_long or request.max_num_batched_tokens is not None:
         return []
     point = _point(request, candidate, memory, requests)
     if point is None:
@@ -172,7 +181,7 @@ def steps_worth_trying(
     others = [each for each in STEP_TOKENS if each != settings.max_num_batched_tokens]
     if not (second and request.features == NO_FEATURES and is_asked(point)):
         longer = [each for each in others if each > settings.max_num_batched_tokens]
-        others = longer if is_first_token and further_steps(point) else []
+        others = longer if tpot_over_limit <= 1 and further_steps(point) else []
     return [replace(settings, max_num_batched_tokens=each) for each in others]
 
 
