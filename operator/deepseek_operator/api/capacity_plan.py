@@ -73,7 +73,9 @@ class ProductGpus(StatusModel):
     total: Count = Field(description="Physical GPUs.")
     used: Count = Field(description="Held by pods.")
     free: Count = Field(description="Free where something can be planned.")
-    unusable: Count = Field(description="Free where nothing can be planned.")
+    unusable: Count = Field(description="On nodes that nothing can be planned on.")
+    shared: Count = Field(default=0, description="Offered in parts or by claim.")
+    unhealthy: Count = Field(default=0, description="Not offered.")
     cost_per_hour_usd: Usd | None = Field(default=None, description="US dollars per hour of all of them.")
 
 

@@ -39,6 +39,8 @@ def test_the_cluster_as_it_is() -> None:
                 "used": 6,
                 "free": 10,
                 "unusable": 0,
+                "shared": 0,
+                "unhealthy": 0,
                 "costPerHourUsd": "31.84",
             }
         ],

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from deepseek_operator.capacity.gpu_states import GPU_STATES
+
 Row = Mapping[str, Any]
 
 
 def products(rows: Sequence[Row]) -> str:
     """Return the GPUs by product."""
-    head = ("GPU", "Nodes", "GPUs", "Used", "Free", "Unusable", "USD/hour")
-    keys = ("gpu", "nodes", "total", "used", "free", "unusable", "costPerHourUsd")
+    head = ("GPU", "Nodes", "GPUs", *(state.capitalize() for state in GPU_STATES), "USD/hour")
+    keys = ("gpu", "nodes", "total", *GPU_STATES, "costPerHourUsd")
     return _table("GPUs by product", "products", head, [[row[key] for key in keys] for row in rows], texts=1)
 
 
