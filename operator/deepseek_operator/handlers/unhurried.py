@@ -13,8 +13,8 @@ from deepseek_operator.api.conditions import CAPACITY_AVAILABLE
 
 JsonObject = Mapping[str, Any]
 
-PUT_OFF_SECONDS = 60.0
-"""How long it waits for a write that says more: long for a small model to start, short for a person who waits."""
+PUT_OFF_SECONDS = 300.0
+"""How long it waits for a write that says more: as long as most models take from a node to Ready."""
 
 
 def is_unhurried(old: JsonObject, new: JsonObject) -> bool:
