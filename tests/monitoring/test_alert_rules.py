@@ -1,0 +1,100 @@
+"""The alert rules under promtool: right, firing on their series, silent on others, and of metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from debian_programs import DebianProgram, Program, required
+from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
+from deepseek_operator.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "deepseek-operator"
+RULES = CHART / "files" / "alerts.yaml"
+CASES = Path(__file__).parent / "data" / "alerts_test.yaml"
+RECORDED = ROOT / "tests" / "engine" / "data" / "vllm_0.32_metrics.txt"
+SIGNALS = ROOT / "operator" / "deepseek_operator" / "catalog" / "data" / "signals.json"
+
+PROMTOOL = DebianProgram(name="promtool", package="prometheus", path="usr/bin/promtool")
+PROFILING = {"DCGM_FI_PROF_SM_ACTIVE"}
+"""Source: NVIDIA dcgm-exporter, etc/dcp-metrics-included.csv."""
+
+_METRIC = re.compile(r"\b(?:deepseek_operator_|vllm:|DCGM_)\w+")
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def promtool(pytestconfig: pytest.Config) -> Program:
+    return required(PROMTOOL, pytestconfig)
+
+
+def run(program: Program, folder: Path, *arguments: str) -> None:
+    done = subprocess.run([str(program.path), *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_wrong(promtool: Program) -> None:
+    run(promtool, RULES.parent, "check", "rules", RULES.name)
+
+
+def test_each_alert_fires_on_its_series_and_on_no_other(promtool: Program, tmp_path: Path) -> None:
+    for file in (RULES, CASES):
+        shutil.copy(file, tmp_path)
+    run(promtool, tmp_path, "test", "rules", CASES.name)
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def test_no_alert_is_without_a_case() -> None:
+    tried = {
+        case["alertname"]
+        for group in yaml.safe_load(CASES.read_text())["tests"]
+        for case in group["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert tried == {rule["alert"] for rule in alerts()}
+
+
+def exported() -> set[str]:
+    """Return every metric that the operator exports, that the recorded page of vLLM has, or that DCGM is known for."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    ScalingMetrics(registry)
+    ours = {
+        name + suffix
+        for family in registry.collect()
+        for name in (family.name,)
+        for suffix in ("_total" if family.type == "counter" else "",)
+    }
+    page = {line.split(" ")[2] for line in RECORDED.read_text().splitlines() if line.startswith("# TYPE vllm:")}
+    dcgm = {each["metric"] for each in json.loads(SIGNALS.read_text())["metrics"] if each["engine"] == "dcgm"}
+    return ours | page | dcgm | PROFILING
+
+
+def test_every_metric_exists() -> None:
+    asked = {name for rule in alerts() for name in _METRIC.findall(rule["expr"])}
+    assert asked - exported() == set()
+
+
+def test_the_chart_wraps_the_same_rules() -> None:
+    helm = str(Path(sys.executable).with_name("helm"))
+    command = [helm, "template", "x", str(CHART), "--set", "monitoring.rules=true,monitoring.labels.release=prom"]
+    text = subprocess.run(
+        [*command, "--show-only", "templates/monitoring.yaml"], check=True, capture_output=True, text=True
+    ).stdout
+    (rule,) = (each for each in yaml.safe_load_all(text) if each)
+    assert (rule["kind"], rule["metadata"]["labels"]["release"]) == ("PrometheusRule", "prom")
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
