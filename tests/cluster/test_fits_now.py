@@ -12,6 +12,7 @@ may take GPUs of lower priorities), tolerating the taint of a cordoned node, and
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -42,6 +43,8 @@ SINGLY = 4
 WITHIN_SECONDS = 60
 PAUSE_SECONDS = 0.5
 ATTEMPTS = 4
+
+_numbers = itertools.count(1)
 
 pytestmark = [pytest.mark.usefixtures("resource_definition"), pytest.mark.timeout(TEST_SECONDS)]
 
@@ -79,7 +82,8 @@ def test_what_fits_if_packed_is_placed_with_its_pins(sandbox: SandboxState, flee
 
 @pytest.fixture
 def fleets(cluster_kubectl: Kubectl) -> Iterator[list[RandomFleet]]:
-    found = [random_fleet(seed, f"fits-now-{seed}") for seed in range(FLEETS)]
+    number = next(_numbers)  # namespaces of the test before may still be going away
+    found = [random_fleet(seed, f"fits-now-{number}-{seed}") for seed in range(FLEETS)]
     spaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each.namespace, "labels": {FLEET_LABEL: "yes"}}}
         for each in found
