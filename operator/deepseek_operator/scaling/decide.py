@@ -29,7 +29,7 @@ from deepseek_operator.scaling.signals import Snapshot
 HOLD_SECONDS = 1500.0
 """How long less must have been needed before serving replicas are stopped; start-up and drain are paid again else."""
 
-SETTLED_SHARE = 0.9
+SETTLED_SHARE = 0.8
 """How many of them are taken: what was needed in the last part of that time. Rates are means over a minute and more, so
 a fall of the load is measured in steps, and this makes one step of them."""
 
