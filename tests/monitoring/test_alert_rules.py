@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import subprocess
 import sys
@@ -12,31 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
-from debian_programs import DebianProgram, Program, required
-from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
-from deepseek_operator.metrics import Metrics
+from debian_programs import Program
+from monitoring.metric_names import asked, exported
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "deepseek-operator"
 RULES = CHART / "files" / "alerts.yaml"
 CASES = Path(__file__).parent / "data" / "alerts_test.yaml"
-RECORDED = ROOT / "tests" / "engine" / "data" / "vllm_0.32_metrics.txt"
-SIGNALS = ROOT / "operator" / "deepseek_operator" / "catalog" / "data" / "signals.json"
-
-PROMTOOL = DebianProgram(name="promtool", package="prometheus", path="usr/bin/promtool")
-PROFILING = {"DCGM_FI_PROF_SM_ACTIVE"}
-"""Source: NVIDIA dcgm-exporter, etc/dcp-metrics-included.csv."""
-
-_METRIC = re.compile(r"\b(?:deepseek_operator_|vllm:|DCGM_)\w+")
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def promtool(pytestconfig: pytest.Config) -> Program:
-    return required(PROMTOOL, pytestconfig)
 
 
 def run(program: Program, folder: Path, *arguments: str) -> None:
@@ -68,25 +51,8 @@ def test_no_alert_is_without_a_case() -> None:
     assert tried == {rule["alert"] for rule in alerts()}
 
 
-def exported() -> set[str]:
-    """Return every metric that the operator exports, that the recorded page of vLLM has, or that DCGM is known for."""
-    registry = CollectorRegistry()
-    Metrics(registry)
-    ScalingMetrics(registry)
-    ours = {
-        name + suffix
-        for family in registry.collect()
-        for name in (family.name,)
-        for suffix in ("_total" if family.type == "counter" else "",)
-    }
-    page = {line.split(" ")[2] for line in RECORDED.read_text().splitlines() if line.startswith("# TYPE vllm:")}
-    dcgm = {each["metric"] for each in json.loads(SIGNALS.read_text())["metrics"] if each["engine"] == "dcgm"}
-    return ours | page | dcgm | PROFILING
-
-
 def test_every_metric_exists() -> None:
-    asked = {name for rule in alerts() for name in _METRIC.findall(rule["expr"])}
-    assert asked - exported() == set()
+    assert {name for rule in alerts() for name in asked(rule["expr"])} - exported() == set()
 
 
 def test_the_chart_wraps_the_same_rules() -> None:

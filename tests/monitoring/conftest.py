@@ -1,0 +1,15 @@
+"""promtool: found on PATH, else unpacked from Debian's package."""
+
+from __future__ import annotations
+
+import pytest
+
+from debian_programs import DebianProgram, Program, required
+
+PROMTOOL = DebianProgram(name="promtool", package="prometheus", path="usr/bin/promtool")
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> Program:
+    """The program that checks and tests rules."""
+    return required(PROMTOOL, pytestconfig)
