@@ -71,6 +71,8 @@ class PluginVerbs(LazyVerbs):
         {
             "plan": "plan",
             "render": "render",
+            "explain": "explain",
+            "status": "status",
             "inventory": "inventory",
             "capacity": "capacity",
             "estimate": "app",
