@@ -81,6 +81,7 @@ def test_the_page_shows_what_the_json_says(shown: Any, questions: Path, capsys: 
         "total": str(gpus["total"]),
         "used": str(gpus["used"]),
         "free": str(gpus["free"]),
+        "other": str(gpus["total"] - gpus["used"] - gpus["free"]),
         "stranded": str(sum(row["gpus"] for row in told["stranded"])),
         "unplaced": "1",
         "cost": f"{gpus['costPerHourUsd']} USD/h",

@@ -135,6 +135,8 @@ pods=0), hami=None, devices=(), rdma_resource=None, rdma_devices=0)
     name = text_at(metadata, "name")
     if not name:
         raise InventoryError("a Node has no metadata.name")
+    if not name.isprintable():
+        raise InventoryError(f"a Node is called {shortened(name)!r}; no name in Kubernetes has such characters")
     spec, status = mapping_at(node, "spec"), mapping_at(node, "status")
     try:
         quantities = mapping_at(status, "allocatable")
@@ -231,6 +233,8 @@ def read_pod(pod: Mapping[str, object]) -> PodFacts:
     namespace, name = text_at(metadata, "namespace"), text_at(metadata, "name")
     if not name:
         raise InventoryError("a Pod has no metadata.name")
+    if not (name.isprintable() and namespace.isprintable()):
+        raise InventoryError(f"a Pod is called {shortened(name)!r}; no name in Kubernetes has such characters")
     spec = mapping_at(pod, "spec")
     try:
         annotations = mapping_at(metadata, "annotations")

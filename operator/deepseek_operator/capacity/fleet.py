@@ -128,7 +128,7 @@ def _reason(
     if now >= member.replicas:
         return ""
     if held is not None and held > now:
-        return f"fragmented: {held} of {member.replicas} replicas would fit if pods of these deployments moved"
+        return f"fragmented: {held} of {member.replicas} replicas would fit if all of these were placed anew"
     if more >= member.replicas - running:
         return f"lost to deployments before it: alone it would have room for {more} more"
     alone = room_for(member.deployment, member.plan, inventory, member.replicas - running, own=NOBODY)

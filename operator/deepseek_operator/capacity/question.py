@@ -69,15 +69,22 @@ def answer(
     cluster = inventory(nodes, pods, live.measurements, live.features)
     wanted = _replicas_asked(spec, asked)
     members, without_plan = list[Member](), list[tuple[DeepSeekDeployment, Infeasible]]()
+    invalid: list[dict[str, Any]] = []
     for each in asked:
-        found = each.accepted or plan(plan_request(each.deployment), supply_for(each.deployment, cluster))
+        try:
+            found = each.accepted or plan(plan_request(each.deployment), supply_for(each.deployment, cluster))
+        except InvalidSpecError as error:  # of one object, which must not cost the others their answer
+            reason = f"InvalidSpec: {error}"
+            invalid.append({"name": each.deployment.metadata.name, "replicas": None, "reason": reason})
+            continue
         if isinstance(found, Infeasible):
             without_plan.append((each.deployment, found))
             continue
         replicas = wanted.get(_key(each.deployment)) or _replicas(spec, each, found)
         if replicas:
             members.append(Member(deployment=each.deployment, plan=found, replicas=replicas))
-    return fleet_report(members, cluster, without_plan=without_plan, suggest=spec.suggest)
+    report = fleet_report(members, cluster, without_plan=without_plan, suggest=spec.suggest)
+    return {**report, "unplaced": [*report["unplaced"], *invalid]}
 
 
 def _replicas(spec: CapacityPlanSpec, each: Asked, found: Plan) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -20,8 +21,9 @@ from deepseek_operator.capacity.move_rows import move_rows
 from deepseek_operator.capacity.moves import Wanted
 from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
 from deepseek_operator.capacity.quotas import promises_of, quota_view
+from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.capacity.shopping import NodePool, node_pools
-from deepseek_operator.capacity.workload import supply_for
+from deepseek_operator.capacity.workload import supply_for, tolerations_of
 from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.result import Infeasible
 from deepseek_operator.units import format_usd
@@ -214,14 +216,26 @@ def _unplaced(verdict: Verdict) -> dict[str, Any]:
 
 def _stranded(inventory: Inventory, answer: FleetAnswer) -> list[dict[str, Any]]:
     """Return the free GPUs that none of the deployments could use, or nobody where a node is excluded."""
-    needs = [(verdict.member.plan.gpu, _per_node(verdict)) for verdict in answer.verdicts]
+    asked = _asked(answer)
     found = []
     for node in inventory.nodes:
         left = answer.free_after[node.name]
-        reason = _why_stranded(node, left, needs)
-        if left and reason:
+        reason = _why_stranded(node, left, asked) if left else ""
+        if reason:
             found.append({"node": node.name, "gpu": node.gpu.id if node.gpu else "", "gpus": left, "reason": reason})
     return found
+
+
+def _asked(answer: FleetAnswer) -> list[tuple[str, Member, int]]:
+    """Return product, a member and the GPUs of the smallest replica for each kind of question about nodes."""
+    kinds: dict[str, tuple[str, Member, int]] = {}
+    for verdict in answer.verdicts:
+        member, hardware = verdict.member, verdict.member.deployment.spec.hardware
+        selector, tolerations = sorted(hardware.node_selector.items()), tolerations_of(member.deployment)
+        key = json.dumps([member.plan.gpu, selector, tolerations, hardware.spot], sort_keys=True)
+        _, first, least = kinds.get(key, ("", member, _per_node(verdict)))
+        kinds[key] = (member.plan.gpu, first, min(least, _per_node(verdict)))
+    return list(kinds.values())
 
 
 def _per_node(verdict: Verdict) -> int:
@@ -229,13 +243,20 @@ def _per_node(verdict: Verdict) -> int:
     return -(-found.gpus_per_replica // found.nodes_per_replica)
 
 
-def _why_stranded(node: NodeInventory, left: int, needs: Sequence[tuple[str, int]]) -> str:
+def _why_stranded(node: NodeInventory, left: int, asked: Sequence[tuple[str, Member, int]]) -> str:
     if node.exclusions:
         return node.exclusions[0]
-    wanted = [need for product, need in needs if node.gpu is not None and product == node.gpu.id]
-    if wanted and left < min(wanted):
-        return f"the smallest replica here takes {min(wanted)} GPUs of one node"
-    return ""
+    needs, barred = [], ""
+    for product, member, need in asked:
+        if node.gpu is None or product != node.gpu.id:
+            continue
+        hardware = member.deployment.spec.hardware
+        why = why_excluded(node, hardware.node_selector, tolerations_of(member.deployment), hardware.spot)
+        barred = barred or why
+        needs += [] if why else [need]
+    if not needs:
+        return barred
+    return f"the smallest replica here takes {min(needs)} GPUs of one node" if left < min(needs) else ""
 
 
 def _refused(deployment: DeepSeekDeployment, why: Infeasible) -> dict[str, Any]:

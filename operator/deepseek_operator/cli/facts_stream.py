@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from deepseek_operator.cli.nesting import MOST_LEVELS, Nesting
 from deepseek_operator.errors import InventoryError, shortened
 from deepseek_operator.units import MIB
 
@@ -54,14 +55,21 @@ class _Chunks:
     """A file whose beginning was read already."""
 
     def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
+        self._head, self._file, self._nesting = head, file, Nesting()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes; none for a size of 0, by which ijson finds out that they are bytes."""
+        """Return the next bytes; none for a size of 0, by which ijson finds out that they are bytes.
+
+        Raises:
+            InventoryError: they nest deeper than any object of Kubernetes.
+        """
         if self._head and size:
-            head, self._head = self._head, b""
-            return head
-        return self._file.read(size)
+            piece, self._head = self._head, b""
+        else:
+            piece = self._file.read(size)
+        if not self._nesting.within(piece):
+            raise InventoryError(f"it nests more than {MOST_LEVELS:,} levels deep")
+        return piece
 
 
 def _items(path: Path, head: bytes, file: BinaryIO) -> Iterator[Mapping[str, object]]:

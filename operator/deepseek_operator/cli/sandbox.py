@@ -94,22 +94,23 @@ def up(
 
 
 def install_resources(kubectl: Path, kubeconfig: Path) -> None:
-    """Apply the custom resource definition and the priority classes, and wait until the API server serves them."""
+    """Apply the custom resource definitions and the priority classes, and wait until the API server serves them."""
     import json
     import subprocess
 
-    from deepseek_operator.api.crd import custom_resource_definition
+    from deepseek_operator.api.crd import capacity_plan_definition, custom_resource_definition
     from deepseek_operator.resources.priorityclass import build_priority_classes
 
     run = [str(kubectl), "--kubeconfig", str(kubeconfig)]
-    definition = custom_resource_definition()
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [definition, *build_priority_classes()]})
-    apply = [*run, "apply", "--server-side", "--filename", "-"]
-    wait = [*run, "wait", "--timeout=60s", f"crd/{definition['metadata']['name']}"]
-    # kubectl cannot wait for a condition while the list of them is still null.
-    named = [*wait, "--for=jsonpath={.status.acceptedNames.kind}=" + definition["spec"]["names"]["kind"]]
-    established = [*wait, "--for=condition=Established"]
-    for command, given in ((apply, text), (named, None), (established, None)):
+    definitions = [custom_resource_definition(), capacity_plan_definition()]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*definitions, *build_priority_classes()]})
+    commands: list[tuple[list[str], str | None]] = [([*run, "apply", "--server-side", "--filename", "-"], text)]
+    for definition in definitions:
+        wait = [*run, "wait", "--timeout=60s", f"crd/{definition['metadata']['name']}"]
+        # kubectl cannot wait for a condition while the list of them is still null.
+        named = "--for=jsonpath={.status.acceptedNames.kind}=" + definition["spec"]["names"]["kind"]
+        commands += [([*wait, named], None), ([*wait, "--for=condition=Established"], None)]
+    for command, given in commands:
         done = subprocess.run(command, input=given, text=True, capture_output=True)  # noqa: S603 - our own binary and text
         if done.returncode != 0:
             raise SandboxError(f"kubectl {command[3]}: {done.stderr.strip()}")

@@ -159,9 +159,12 @@ async def _wait_for_resource(cluster: Cluster, namespaces: Sequence[str], operat
     told = ""
     while True:
         try:
+            there: list[str] = []
             for namespace in namespaces or (None,):
                 async for body in cluster.list(KIND, namespace):
                     operator.reported(body)
+                    there.append(body["metadata"]["uid"])
+            operator.capacity_plans.expect(there)
             return
         except ClusterError as error:
             if str(error) != told:

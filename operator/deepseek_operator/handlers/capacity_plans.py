@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -52,6 +52,20 @@ class CapacityPlans:
         self._plans: dict[str, JsonObject] = {}
         self._answered: dict[str, tuple[float, object]] = {}
         self._changed = asyncio.Event()
+        self._expected: set[str] | None = None
+
+    def expect(self, uids: Iterable[str]) -> None:
+        """Answer nothing before these DeepSeekDeployments were seen; none of them would count in an answer."""
+        self._expected = set(uids)
+
+    def expect_no_more(self, uid: str) -> None:
+        """A DeepSeekDeployment was deleted."""
+        if self._expected:
+            self._expected.discard(uid)
+
+    @property
+    def _sees_all(self) -> bool:
+        return self._expected is not None and self._expected <= self._observed.deployments.keys()
 
     def put(self, body: JsonObject) -> None:
         """Take in a CapacityPlan that was listed, added or changed."""
@@ -92,8 +106,9 @@ class CapacityPlans:
             ClusterError: the status cannot be written; the question counts as answered for a minute all the same.
         """
         body = self._plans.get(name)
-        if body is None:
+        if body is None or not self._sees_all:
             return
+        self._expected = set()
         generation, inventory = int(body["metadata"].get("generation") or 0), self._nodes.inventory()
         asked = {uid: _relevant(each) for uid, each in self._observed.deployments.items()}
         state = (generation, inventory, asked)

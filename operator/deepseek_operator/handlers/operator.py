@@ -154,6 +154,7 @@ class Operator:
     def deployment_gone(self, gone: Identity) -> None:
         """A DeepSeekDeployment was deleted; owner references delete its children."""
         self._loops.stop(gone.uid)
+        self.capacity_plans.expect_no_more(gone.uid)
         if self._nodes.set_measurements(gone.uid, ()):
             self._settle(nodes_changed=True)
         self._observed.drop_deployment(gone)

@@ -62,7 +62,7 @@ def test_moving_own_pods_makes_room_that_is_not_there_now() -> None:
     pods = [own_pod("small", "small-1", 4, "a"), own_pod("small", "small-2", 4, "b")]
     known = cluster([gpu_node("a"), gpu_node("b")], pods)
     assert rows([member("large", 8, 1), member("small", 4, 2)], known) == [
-        ("large", 0, 0, 1, 0, (), "fragmented: 1 of 1 replicas would fit if pods of these deployments moved"),
+        ("large", 0, 0, 1, 0, (), "fragmented: 1 of 1 replicas would fit if all of these were placed anew"),
         ("small", 2, 2, 2, 2, (), ""),
     ]
 

@@ -64,6 +64,14 @@ def test_a_cordoned_node_says_why_nobody_can_use_it() -> None:
     assert (node["free"], node["stranded"], node["unusable"]) == (0, 8, "it is cordoned")
 
 
+def test_gpus_behind_a_taint_that_nobody_tolerates_are_stranded() -> None:
+    tainted = gpu_node("b", taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
+    found = report(gpu_node("a"), tainted)
+    assert [(row["node"], row["gpus"], row["reason"]) for row in found["stranded"]] == [
+        ("b", 8, "its taint team=x:NoSchedule is not tolerated")
+    ]
+
+
 def test_memory_of_a_placed_deployment_is_the_whole_gpu() -> None:
     (placed,) = report(gpu_node("a"))["placed"]
     assert sum(placed["memoryPercent"].values()) == pytest.approx(100, abs=1)

@@ -103,3 +103,19 @@ def test_a_long_answer_is_cut_and_says_so() -> None:
     rows = [{"name": f"d{number}", "replicas": 1, "reason": "x" * 5000} for number in range(40)]
     told = bounded_answer({"gpus": [], "placed": [], "unplaced": rows, "stranded": [], "suggestions": []})
     assert (len(told["unplaced"]), len(told["unplaced"][0]["reason"]), told["truncated"]) == (32, 1024, True)
+
+
+def test_an_object_that_cannot_be_obeyed_costs_the_others_nothing() -> None:
+    wrong = parse(
+        changed(
+            {
+                "scaling.maxReplicas": 4,
+                "scaling.schedules": [
+                    {"name": "day", "start": "61 12 * * *", "durationSeconds": 3600, "minReplicas": 1, "maxReplicas": 2}
+                ],
+            }
+        )
+    )
+    told = answered({}, SMALL, Asked(deployment=wrong, accepted=None, replicas=None))
+    assert told["summary"].startswith("1 of 1 replicas fit now, 1 deployment without a plan")
+    assert [row["reason"][:12] for row in told["unplaced"]] == ["InvalidSpec:"]

@@ -79,11 +79,13 @@ def _tiles(report: Report) -> str:
     costs = [row["costPerHourUsd"] for row in gpus]
     cost = f"{sum(map(float, costs)):,.2f} USD/h" if gpus and None not in costs else "-"
     short = sum(row["replicas"] or 1 for row in report["unplaced"])
+    neither = sum(row["total"] - row["used"] - row["free"] for row in gpus)
     tiles: Sequence[tuple[str, str, str]] = (
         ("total", "GPUs", f"{sum(row['total'] for row in gpus):,}"),
         ("used", "used", f"{sum(row['used'] for row in gpus):,}"),
         ("free", "free", f"{sum(row['free'] for row in gpus):,}"),
-        ("stranded", "free but stranded", f"{sum(row['gpus'] for row in report['stranded']):,}"),
+        ("other", "neither (unusable, shared, unhealthy)", f"{neither:,}"),
+        ("stranded", "useless to all asked for", f"{sum(row['gpus'] for row in report['stranded']):,}"),
         ("unplaced", "replicas without room", f"{short:,}"),
         ("cost", "all GPUs", cost),
     )
