@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -82,18 +82,16 @@ def test_what_fits_if_packed_is_placed_with_its_pins(sandbox: SandboxState, flee
 
 
 @pytest.fixture
-def fleets(cluster_kubectl: Kubectl) -> Iterator[list[RandomFleet]]:
-    number = next(_numbers)  # namespaces of the test before may still be going away
+def fleets(cluster_kubectl: Kubectl) -> list[RandomFleet]:
+    """Fleets in namespaces of their own, which stay: deleting hundreds would keep those of other tests from going."""
+    number = next(_numbers)
     found = [random_fleet(seed, f"fits-now-{number}-{seed}") for seed in range(FLEETS)]
     spaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each.namespace, "labels": {FLEET_LABEL: "yes"}}}
         for each in found
     ]
-    try:
-        cluster_kubectl.apply(*spaces)
-        yield found
-    finally:
-        cluster_kubectl("delete", "namespaces", "--selector", FLEET_LABEL, "--wait=false")
+    cluster_kubectl.apply(*spaces)
+    return found
 
 
 async def filled(kubeconfig: str, fleets: Sequence[RandomFleet]) -> list[Trial]:
