@@ -358,6 +358,16 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
         ) from error
 
 
+def context_namespace(kubeconfig: str | None = None) -> str:
+    """Return the namespace of the kubeconfig's current context, ``default`` where it names none or cannot be read."""
+    logging.getLogger("kubernetes").addHandler(logging.NullHandler())  # what it tells of files, connecting tells too
+    try:
+        _, current = kubernetes_config.list_kube_config_contexts(kubeconfig)
+    except (ConfigException, OSError):
+        return "default"  # connecting says what is wrong
+    return str(current.get("context", {}).get("namespace") or "default")
+
+
 def _proxy_for(url: str) -> str | None:
     """Return the proxy that the environment names for a URL, None when there is none or it is to be bypassed."""
     host = urlsplit(url).hostname or ""

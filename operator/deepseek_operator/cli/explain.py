@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepseek_operator.cli.files import Kubeconfig
-from deepseek_operator.cli.objects import Namespace, ObjectFile, context_namespace, live, saved
+from deepseek_operator.cli.objects import Namespace, ObjectFile, live, saved
 from deepseek_operator.cli.output import Output, OutputFormat, console, write
 from deepseek_operator.errors import InventoryError, shortened
 
@@ -38,6 +38,8 @@ def explain(
     elif name is None:
         raise typer.BadParameter("name a DeepSeekDeployment, or give a file with -f")
     else:
+        from deepseek_operator.cluster import context_namespace
+
         objects = asyncio.run(live(kubeconfig, namespace or context_namespace(kubeconfig), name))
     found = objects[0]
     told = story(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,14 +74,3 @@ async def live(kubeconfig: str | None, namespace: str | None, name: str | None =
             return [await cluster.get("DeepSeekDeployment", namespace, name)]
         except NotFoundError as error:
             raise ClusterError(f"there is no DeepSeekDeployment {shortened(name)} in namespace {namespace}") from error
-
-
-def context_namespace(kubeconfig: str | None) -> str:
-    """Return the namespace of the kubeconfig's current context, ``default`` where it names none."""
-    from kubernetes import config
-
-    try:
-        _, current = config.list_kube_config_contexts(kubeconfig or os.environ.get("KUBECONFIG"))
-    except Exception:
-        return "default"
-    return str(current.get("context", {}).get("namespace") or "default")

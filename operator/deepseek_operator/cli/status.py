@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepseek_operator.cli.files import Kubeconfig
-from deepseek_operator.cli.objects import Namespace, ObjectFile, context_namespace, live, named, saved
+from deepseek_operator.cli.objects import Namespace, ObjectFile, live, named, saved
 from deepseek_operator.cli.output import Output, OutputFormat, console, write
 from deepseek_operator.errors import InventoryError
 
@@ -31,6 +31,8 @@ def status(
     if filename is not None:
         objects: list[Mapping[str, Any]] = named(saved(filename), name)
     else:
+        from deepseek_operator.cluster import context_namespace
+
         space = None if all_namespaces else namespace or context_namespace(kubeconfig)
         objects = asyncio.run(live(kubeconfig, space, name))
     try:
