@@ -16,6 +16,7 @@ from cluster.polling import eventually
 DEFINITION = Path(__file__).parent / "data" / "podmonitors.yaml"
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifests"
 NAME = "podmonitors.monitoring.coreos.com"
+SECONDS_TO_RECOVER = 300
 SECONDS_TO_FIND = 60
 """The operator looks for new APIs every 30 seconds."""
 
@@ -46,6 +47,7 @@ def test_golden_pod_monitors_are_accepted(kubectl: Kubectl) -> None:
     assert seen == 3
 
 
+@pytest.mark.timeout(2 * SECONDS_TO_RECOVER)
 @pytest.mark.usefixtures("no_definition", "resource_definition")
 def test_a_definition_that_is_installed_later_restarts_nothing(kubectl: Kubectl, tmp_path: Path) -> None:
     with running_operator(kubectl, tmp_path):
@@ -71,5 +73,6 @@ def test_a_definition_that_is_installed_later_restarts_nothing(kubectl: Kubectl,
             within_seconds=SECONDS_TO_FIND,
             what="the object is worked on without the definition",
         )
-        wait_ready(kubectl, "small")
+        # A try that failed on the missing definition is tried again after a back-off.
+        kubectl("wait", "--for=condition=Ready", f"--timeout={SECONDS_TO_RECOVER}s", "dsd/small")
         assert uids(kubectl) == before
