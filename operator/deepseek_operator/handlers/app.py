@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -164,7 +165,7 @@ async def _wait_for_resource(cluster: Cluster, namespaces: Sequence[str], operat
                 async for body in cluster.list(KIND, namespace):
                     operator.reported(body)
                     there.append(body["metadata"]["uid"])
-            operator.capacity_plans.expect(there)
+            operator.capacity_plans.expect(there, time.monotonic())
             return
         except ClusterError as error:
             if str(error) != told:

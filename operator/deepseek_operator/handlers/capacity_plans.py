@@ -53,19 +53,26 @@ class CapacityPlans:
         self._answered: dict[str, tuple[float, object]] = {}
         self._changed = asyncio.Event()
         self._expected: set[str] | None = None
+        self._expected_until = 0.0
 
-    def expect(self, uids: Iterable[str]) -> None:
-        """Answer nothing before these DeepSeekDeployments were seen; none of them would count in an answer."""
-        self._expected = set(uids)
+    def expect(self, uids: Iterable[str], now: float) -> None:
+        """Answer nothing before these DeepSeekDeployments were seen; none of them would count in an answer.
+
+        Args:
+            uids: of those that exist; one that is deleted before it is seen is waited for a minute.
+            now: monotonic time in seconds.
+        """
+        self._expected, self._expected_until = set(uids), now + LEAST_SECONDS
 
     def expect_no_more(self, uid: str) -> None:
         """A DeepSeekDeployment was deleted."""
         if self._expected:
             self._expected.discard(uid)
 
-    @property
-    def _sees_all(self) -> bool:
-        return self._expected is not None and self._expected <= self._observed.deployments.keys()
+    def _sees_all(self, now: float) -> bool:
+        if self._expected is None:
+            return False
+        return self._expected <= self._observed.deployments.keys() or now >= self._expected_until
 
     def put(self, body: JsonObject) -> None:
         """Take in a CapacityPlan that was listed, added or changed."""
@@ -90,7 +97,7 @@ class CapacityPlans:
                 except ClusterError as error:
                     log.warning("CapacityPlan %s: %s", name, error)
                 except Exception:
-                    log.exception("CapacityPlan %s is not answered; tried again in %.0f s", name, LEAST_SECONDS)
+                    log.exception("CapacityPlan %s is not answered; tried again in %.0f s", name, LOOK_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
             self._changed.clear()
@@ -103,10 +110,10 @@ class CapacityPlans:
             now: monotonic time in seconds.
 
         Raises:
-            ClusterError: the status cannot be written; the question counts as answered for a minute all the same.
+            ClusterError: the status cannot be written; the next look tries again.
         """
         body = self._plans.get(name)
-        if body is None or not self._sees_all:
+        if body is None or not self._sees_all(now):
             return
         self._expected = set()
         generation, inventory = int(body["metadata"].get("generation") or 0), self._nodes.inventory()
@@ -115,12 +122,12 @@ class CapacityPlans:
         then, before = self._answered.get(name, (-LEAST_SECONDS, None))
         if state == before or (now - then < LEAST_SECONDS and _generation(before) == generation):
             return
-        self._answered[name] = (now, state)
         nodes, pods = self._nodes.facts()
         objects = tuple(self._observed.deployments.values())
         status = await asyncio.to_thread(_status, body, objects, nodes, pods, inventory)
         if status != body.get("status"):
             await self._write(body, status)
+        self._answered[name] = (now, state)
 
     async def _write(self, body: JsonObject, status: dict[str, Any]) -> None:
         identity = {field: body["metadata"][field] for field in ("name", "uid")}

@@ -41,6 +41,9 @@ REPORT_SECONDS = 300.0
 ASKED_SECONDS = 10.0
 """Between two whole answers that somebody asks for by opening the page."""
 
+STRANDED = "stranded"
+"""State of GPUs that are free and useless; it overlaps with the others."""
+
 
 class CapacityView:
     """Keeps the metrics of the cluster's GPUs up to date, and a page when it is wanted.
@@ -54,6 +57,7 @@ class CapacityView:
     def __init__(self, nodes: ClusterState, observed: Observed, metrics: Metrics) -> None:
         self._nodes, self._observed, self._metrics = nodes, observed, metrics
         self._counted: Inventory | None = None
+        self._products: set[str] = set()
         self._reported: object = None
         self._next_report = 0.0
         self._loop = asyncio.get_running_loop()
@@ -79,15 +83,15 @@ class CapacityView:
 
     async def look(self) -> None:
         """Bring the metrics up to date, and the page when somebody asked for it since it was made."""
-        inventory, now = self._nodes.inventory(), time.monotonic()
+        asked, inventory, now = self._asked.is_set(), self._nodes.inventory(), time.monotonic()
+        self._asked.clear()  # first, so that a look that fails is not repeated at once
         if inventory is not self._counted:
             self._count(inventory)
             self._counted = inventory
-        asked, bodies = self._asked.is_set(), tuple(self._observed.deployments.values())
+        bodies = tuple(self._observed.deployments.values())
         state = (inventory, tuple(body["metadata"]["resourceVersion"] for body in bodies))
         if not asked and (now < self._next_report or state == self._reported):
             return
-        self._asked.clear()
         report, page = await asyncio.to_thread(_answer, bodies, inventory, wanted=asked)
         self._next_report, self._reported = now + REPORT_SECONDS, state
         self._tell(report)
@@ -95,26 +99,28 @@ class CapacityView:
             self._page, self._page_at = page, time.monotonic()
 
     def _count(self, inventory: Inventory) -> None:
-        """Show the GPUs of each product; a product that is gone is shown no more."""
-        gpus, cost = self._metrics.cluster_gpus, self._metrics.cluster_cost
-        cost.clear()
-        rows = gpu_products(inventory)
-        for gpu in {row["gpu"] for row in gpu_products(self._counted)} if self._counted else set():
-            for state in (*GPU_STATES, "stranded"):
+        """Show the GPUs of each product; a product that is gone is shown no more. What is stranded the report tells."""
+        gpus, cost, rows = self._metrics.cluster_gpus, self._metrics.cluster_cost, gpu_products(inventory)
+        products = {row["gpu"] for row in rows}
+        for gpu in self._products - products:
+            for state in (*GPU_STATES, STRANDED):
                 gpus.remove(gpu, state)
+        for gpu in products - self._products:
+            gpus.labels(gpu, STRANDED).set(0)
+        self._products = products
+        cost.clear()
         for row in rows:
             for state in GPU_STATES:
                 gpus.labels(row["gpu"], state).set(row[state])
-            gpus.labels(row["gpu"], "stranded").set(0)
             if row["costPerHourUsd"] is not None:
                 cost.labels(row["gpu"]).set(float(row["costPerHourUsd"]))
 
     def _tell(self, report: JsonObject) -> None:
-        stranded = Counter({row["gpu"]: 0 for row in report["gpus"]})
+        stranded = Counter[str]()
         for node in report["nodes"]:
             stranded[node["gpu"]] += node["stranded"]
-        for gpu, count in stranded.items():
-            self._metrics.cluster_gpus.labels(gpu, "stranded").set(count)
+        for gpu in self._products:
+            self._metrics.cluster_gpus.labels(gpu, STRANDED).set(stranded[gpu])
         self._metrics.placeable_replicas.clear()
         for row in report["placed"]:
             self._metrics.placeable_replicas.labels(row["namespace"], row["name"]).set(row["moreFit"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from deepseek_operator.handlers.memory_pressure import PressureWatch
 from deepseek_operator.handlers.observed import PodState
-from deepseek_operator.handlers.scaled_object import ScaledObject
+from deepseek_operator.handlers.scaling_facts import ScalingFacts
 from deepseek_operator.scaling.decide import Decision, Limit, ScalingReason, Terms
 from deepseek_operator.scaling.history import History
 from deepseek_operator.scaling.readings import Readings
@@ -26,7 +26,7 @@ class Beside:
 
     def with_zero(
         self,
-        scaled: ScaledObject,
+        scaled: ScalingFacts,
         decision: Decision | None,
         readings: Readings,
         *,
@@ -70,7 +70,7 @@ class Beside:
 
     def look(
         self,
-        scaled: ScaledObject,
+        scaled: ScalingFacts,
         pods: Iterable[PodState],
         readings: Readings,
         limits: Sequence[Limit],
@@ -101,7 +101,7 @@ class Beside:
         self._idle.pop(uid, None)
 
 
-def why_no_more(scaled: ScaledObject, limits: Sequence[Limit], *, current: int, waiting: int) -> str:
+def why_no_more(scaled: ScalingFacts, limits: Sequence[Limit], *, current: int, waiting: int) -> str:
     """Return why no replica can be added, in words; empty when one can.
 
     Args:

@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.handlers.memory_pressure import PressureWatch
 from deepseek_operator.handlers.observed import Observed, PodState
-from deepseek_operator.handlers.scaled_object import Key, ScaledObject, ScaledObjects
 from deepseek_operator.handlers.scaling_beside import Beside
+from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts, ScalingFacts
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.scaling_options import ScalingOptions
 from deepseek_operator.handlers.scaling_outcome import ScalingOutcome, restored, with_decision
@@ -63,7 +63,7 @@ class SignalSource(Protocol):
 class _Memory:
     """What is remembered of one object between two rounds."""
 
-    scaled: ScaledObject
+    scaled: ScalingFacts
     replicas: int
     outcome: ScalingOutcome
     history: History = field(default_factory=History)
@@ -115,7 +115,7 @@ class ScalingLoop:
         self._options = options
         self._clock = clock
         self._beside = Beside(pressure)
-        self._objects, self._rooms = ScaledObjects(), Rooms()
+        self._objects, self._rooms = RememberedScalingFacts(), Rooms()
         self._memories: dict[str, _Memory] = {}
         self._newest = 0.0
 
@@ -341,7 +341,7 @@ class ScalingLoop:
             self._wake(scaled.uid)
 
 
-def _told(before: ScalingOutcome, scaled: ScaledObject, now: float) -> Told | None:
+def _told(before: ScalingOutcome, scaled: ScalingFacts, now: float) -> Told | None:
     """Return what is told of an object that nothing is decided for."""
     if scaled.why_not is None or scaled.external:
         return before.told

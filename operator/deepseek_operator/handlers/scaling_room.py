@@ -12,7 +12,7 @@ from deepseek_operator.capacity.fits import OwnPods
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.workload import room_for
 from deepseek_operator.handlers.acceptance import genuine_plan
-from deepseek_operator.handlers.scaled_object import ScaledObject
+from deepseek_operator.handlers.scaling_facts import ScalingFacts
 from deepseek_operator.scaling.decide import Limit
 from deepseek_operator.scaling.limits import room_limit
 from deepseek_operator.scaling.water_filling import Wish, fill
@@ -35,7 +35,7 @@ class Wanting:
         running: replicas that have their GPUs.
     """
 
-    scaled: ScaledObject
+    scaled: ScalingFacts
     body: JsonObject
     wanted: int
     current: int

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from deepseek_operator.handlers.group_state import by_group, placed_replicas
 from deepseek_operator.handlers.observed import PodState
-from deepseek_operator.handlers.scaled_object import ScaledObject
+from deepseek_operator.handlers.scaling_facts import ScalingFacts
 from deepseek_operator.scaling.readings import MeasuredObject, Readings
 from deepseek_operator.scaling.signals import Signal, Snapshot
 
@@ -15,7 +15,7 @@ LONGEST_START_SECONDS = 7200.0
 """A pod that became ready later than this after it got its node is taken for one that was ready before."""
 
 
-def measured_object(scaled: ScaledObject, pods: Iterable[PodState]) -> MeasuredObject:
+def measured_object(scaled: ScalingFacts, pods: Iterable[PodState]) -> MeasuredObject:
     """Return what is to be measured: the pods that serve."""
     return MeasuredObject(
         uid=scaled.uid,

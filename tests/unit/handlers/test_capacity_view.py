@@ -60,6 +60,18 @@ def test_gpus_by_product_and_who_fits() -> None:
     assert view.sample("cluster_cost_usd_per_hour", gpu=H100) == 31.84
 
 
+def test_what_is_stranded_stays_until_it_is_counted_again() -> None:
+    async def told() -> View:
+        view = View()
+        await view.view.look()
+        view.nodes.set_pod(gpu_pod("two", gpus=1, node="a"))
+        await view.view.look()  # within the five minutes
+        return view
+
+    view = asyncio.run(told())
+    assert (view.gpus()["used"], view.gpus()["stranded"]) == (5, 8)
+
+
 def test_a_product_that_is_gone_is_told_no_more() -> None:
     async def told() -> View:
         view = View()

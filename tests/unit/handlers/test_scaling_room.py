@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from deepseek_operator.handlers.scaled_object import Key, ScaledObjects
+from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts
 from deepseek_operator.handlers.scaling_room import Rooms, Wanting, room_limits
 from deepseek_operator.scaling.decide import Limit
 from scaled_cluster import START, ScaledCluster
@@ -17,7 +17,7 @@ def wanting(cluster: ScaledCluster, name: str, wanted: int, *, current: int, run
     """Return an object that runs replicas of four GPUs each on nodes of its own number on."""
     uid = cluster.run(name, replicas=current, **spec)
     body = cluster.observed.deployments[uid]
-    scaled = ScaledObjects().of(body, Key.of(body), datetime.fromtimestamp(START, UTC))
+    scaled = RememberedScalingFacts().of(body, Key.of(body), datetime.fromtimestamp(START, UTC))
     assert scaled is not None
     return Wanting(scaled=scaled, body=body, wanted=wanted, current=current, running=running)
 

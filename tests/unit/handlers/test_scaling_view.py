@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from deepseek_operator.handlers.observed import PodState
-from deepseek_operator.handlers.scaled_object import Key, ScaledObjects
+from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts
 from deepseek_operator.handlers.scaling_view import (
     LONGEST_START_SECONDS,
     measured_object,
@@ -82,7 +82,7 @@ def test_waiting_begins_with_the_oldest_pod_and_ends_with_the_last():
 def test_of_a_group_the_leader_is_measured():
     cluster = ScaledCluster()
     body = cluster.observed.deployments[cluster.run()]
-    scaled = ScaledObjects().of(body, Key.of(body), datetime.fromtimestamp(START, UTC))
+    scaled = RememberedScalingFacts().of(body, Key.of(body), datetime.fromtimestamp(START, UTC))
     assert scaled is not None
     measured = measured_object(scaled, GROUPS)
     assert (measured.pods, measured.engine, measured.percentile) == (("pod-0", "pod-2"), "vllm", 95)

@@ -44,7 +44,7 @@ SPEED_UNKNOWN = "SpeedUnknown"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """What a `ScaledObject` was made of: another key makes another one."""
+    """What a `ScalingFacts` was made of: another key makes another one."""
 
     generation: int
     plan_hash: str
@@ -62,7 +62,7 @@ class Key:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaledObject:
+class ScalingFacts:
     """One object whose plan runs.
 
     Args:
@@ -115,13 +115,13 @@ class ScaledObject:
     preempts: bool
 
 
-class ScaledObjects:
+class RememberedScalingFacts:
     """Makes them, and keeps the speeds that objects share."""
 
     def __init__(self) -> None:
         self._capacities: OrderedDict[tuple[str, str], ReplicaCapacity | None] = OrderedDict()
 
-    def of(self, body: JsonObject, key: Key, now: datetime) -> ScaledObject | None:
+    def of(self, body: JsonObject, key: Key, now: datetime) -> ScalingFacts | None:
         """Return an object for scaling; None when no plan of its present spec runs.
 
         Args:
@@ -165,7 +165,7 @@ def _made(
     key: Key,
     capacity: ReplicaCapacity | None,
     limits: Limits,
-) -> ScaledObject:
+) -> ScalingFacts:
     spec, metadata, cost = deployment.spec, deployment.metadata, deployment.spec.hardware.max_cost_per_hour_usd
     priority = "" if spec.priority_class_name else (spec.priority or Priority.STANDARD).value
     triton = spec.engine.type is EngineType.TRITON
@@ -175,7 +175,7 @@ def _made(
     elif capacity is None:
         why_not = (SPEED_UNKNOWN, f"the speed of {plan.gpu} is not known, so replicas stay as planned")
     sla = spec.sla
-    return ScaledObject(
+    return ScalingFacts(
         key=key,
         uid=uid,
         namespace=metadata.namespace,
