@@ -6,29 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
-from cluster_objects import gpu_node
 from deepseek_operator.cli.autoscaler import Autoscaler
 from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.render import render
 from deepseek_operator.errors import InvalidSpecError
-from spec_table import Changes, changed
+from spec_table import Changes, written
 
 EXTERNAL: Changes = {"scaling": {"owner": "External", "maxReplicas": 4}}
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Path:
-    file = tmp_path / "cluster.json"
-    file.write_text(json.dumps({"kind": "List", "items": [gpu_node("a"), gpu_node("b")]}))
-    return file
-
-
-def written(folder: Path, changes: Changes) -> str:
-    file = folder / "deployment.yaml"
-    file.write_text(yaml.safe_dump(changed(changes)))
-    return str(file)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.cli.capacity import capacity
 from deepseek_operator.cli.output import PageFormat
 from deepseek_operator.errors import CatalogError, InvalidSpecError, InventoryError
-from spec_table import Changes, changed
+from spec_table import Changes, changed, written
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1", "workload.maxContextTokens": 4096}
 
@@ -25,12 +25,6 @@ def nodes(tmp_path: Path) -> Path:
     items = [gpu_node("a"), gpu_node("b"), gpu_pod("other", gpus=6, node="a")]
     file.write_text(json.dumps({"kind": "List", "items": items}))
     return file
-
-
-def written(folder: Path, changes: Changes) -> str:
-    file = folder / "deployment.yaml"
-    file.write_text(yaml.safe_dump(changed(changes)))
-    return str(file)
 
 
 def answered(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - whatever the JSON holds

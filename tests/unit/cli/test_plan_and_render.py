@@ -17,21 +17,7 @@ from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.plan import plan
 from deepseek_operator.cli.render import render
 from deepseek_operator.errors import InvalidSpecError
-from spec_table import Changes, changed
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Path:
-    file = tmp_path / "cluster.json"
-    file.write_text(json.dumps({"kind": "List", "items": [gpu_node("a"), gpu_node("b")]}))
-    return file
-
-
-def written(folder: Path, changes: Changes) -> str:
-    file = folder / "deployment.yaml"
-    file.write_text(yaml.safe_dump(changed(changes)))
-    return str(file)
-
+from spec_table import Changes, written
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1"}
 LMCACHE: Changes = {"engine.kvOffload": {"backend": "LMCache", "hostMemoryBytes": 2**30}}

@@ -9,33 +9,18 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 
-from cluster_objects import gpu_node
 from deepseek_operator.cli import trace
 from deepseek_operator.cli.output import EXIT_NO, PageFormat
 from deepseek_operator.cli.simulate import simulate
 from deepseek_operator.cli.trace import read_trace
 from deepseek_operator.errors import InvalidSpecError, SimulationError
-from spec_table import Changes, changed
+from spec_table import Changes, written
 
 HEADER = "arrival_seconds,input_tokens,output_tokens\n"
 TRACE = HEADER + "".join(f"{second},1000,200\n" for second in range(600))
 SLA = {"ttftMilliseconds": 2000, "tpotMilliseconds": 60}
 SCALES: Changes = {"sla": SLA, "scaling": {"maxReplicas": 4}}
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Path:
-    file = tmp_path / "cluster.json"
-    file.write_text(json.dumps({"kind": "List", "items": [gpu_node("a"), gpu_node("b")]}))
-    return file
-
-
-def written(folder: Path, changes: Changes) -> str:
-    file = folder / "deployment.yaml"
-    file.write_text(yaml.safe_dump(changed(changes)))
-    return str(file)
 
 
 def trace_file(folder: Path, text: str = TRACE) -> Path:
