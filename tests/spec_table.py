@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 REMOVE = object()
 """In place of a value: the field is left out."""
@@ -397,10 +394,3 @@ ACCEPTED: dict[str, Changes] = {
     },
 }
 """What both must take."""
-
-
-def written(folder: Path, changes: Changes) -> str:
-    """Write the small deployment with some fields changed as a file, and return its path."""
-    file = folder / "deployment.yaml"
-    file.write_text(yaml.safe_dump(changed(changes)))
-    return str(file)

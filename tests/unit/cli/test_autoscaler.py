@@ -11,7 +11,8 @@ from deepseek_operator.cli.autoscaler import Autoscaler
 from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.render import render
 from deepseek_operator.errors import InvalidSpecError
-from spec_table import Changes, written
+from deployment_file import written
+from spec_table import Changes
 
 EXTERNAL: Changes = {"scaling": {"owner": "External", "maxReplicas": 4}}
 

@@ -14,7 +14,8 @@ from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.cli.capacity import capacity
 from deepseek_operator.cli.output import PageFormat
 from deepseek_operator.errors import CatalogError, InvalidSpecError, InventoryError
-from spec_table import Changes, changed, written
+from deployment_file import written
+from spec_table import Changes, changed
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1", "workload.maxContextTokens": 4096}
 

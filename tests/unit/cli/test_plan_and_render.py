@@ -17,7 +17,8 @@ from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.plan import plan
 from deepseek_operator.cli.render import render
 from deepseek_operator.errors import InvalidSpecError
-from spec_table import Changes, written
+from deployment_file import written
+from spec_table import Changes
 
 R1: Changes = {"model.name": "deepseek-ai/DeepSeek-R1"}
 LMCACHE: Changes = {"engine.kvOffload": {"backend": "LMCache", "hostMemoryBytes": 2**30}}

@@ -15,7 +15,8 @@ from deepseek_operator.cli.output import EXIT_NO, PageFormat
 from deepseek_operator.cli.simulate import simulate
 from deepseek_operator.cli.trace import read_trace
 from deepseek_operator.errors import InvalidSpecError, SimulationError
-from spec_table import Changes, written
+from deployment_file import written
+from spec_table import Changes
 
 HEADER = "arrival_seconds,input_tokens,output_tokens\n"
 TRACE = HEADER + "".join(f"{second},1000,200\n" for second in range(600))
