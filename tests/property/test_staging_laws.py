@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_operator.handlers.observed import Child, PodState, child_of
+from deepseek_operator.handlers.observed import Child, child_of
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Hold
 from deepseek_operator.handlers.staging import staged
 from deepseek_operator.resources.desired import WORKLOADS, desired

@@ -20,7 +20,8 @@ from deepseek_operator.capacity.canary_room import canary_room
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan, genuine_plan
 from deepseek_operator.handlers.latency_reads import LatencyReads
-from deepseek_operator.handlers.observed import Child, Observed, PodState
+from deepseek_operator.handlers.observed import Child, Observed
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.waiting import CRASH_REASON
 from deepseek_operator.handlers.workloads import find_workload

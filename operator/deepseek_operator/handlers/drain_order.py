@@ -16,7 +16,8 @@ from deepseek_operator.cluster import Cluster, Manifest
 from deepseek_operator.engine_metrics import requests_in_flight
 from deepseek_operator.errors import ClusterError, EngineMetricsError
 from deepseek_operator.handlers.engine_reports import unread_engine
-from deepseek_operator.handlers.observed import Child, PodState
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.prometheus import metrics_url, read_page
 from deepseek_operator.resources.service import ENGINE_PORT
 from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST, deletion_costs

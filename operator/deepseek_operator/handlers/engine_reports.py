@@ -15,7 +15,7 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.spec_engine import EngineSpec, EngineType
 from deepseek_operator.engine_metrics import KvCacheReport, kv_cache_report
 from deepseek_operator.errors import EngineMetricsError
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.prometheus import metrics_url, read_page

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deepseek_operator.handlers.group_state import admitted_groups, whole_groups
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 
 TURN_SECONDS = 120.0
 """How long others wait for groups that find no nodes although their GPUs are free; then it is their turn.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 
 REPLACED_SECONDS = 10
 """A pod that was made so long after another of its group became ready replaces one that had been there.

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from deepseek_operator.cluster import Cluster
 from deepseek_operator.handlers.group_admission import GroupAdmission
 from deepseek_operator.handlers.group_state import broken_groups, by_group, complete_groups, outdated_groups
-from deepseek_operator.handlers.observed import Child, PodState
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.resources.group_stateful_set import KIND
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from deepseek_operator.engine_latency import latency
 from deepseek_operator.errors import EngineMetricsError
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.prometheus import metrics_url, read_page
 from deepseek_operator.resources.service import ENGINE_PORT
 from deepseek_operator.scaling.latency import Latency

@@ -28,8 +28,9 @@ from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.memory_pressure import PressureWatch
-from deepseek_operator.handlers.observed import Child, Observed, PodState
+from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.questions import Questions
 from deepseek_operator.handlers.replica_choice import choose_replicas
@@ -345,7 +346,7 @@ class Reconciler:
             {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": identity, "status": status},
             subresource="status",
         )
-        self._observed.put_deployment(stored)
+        self._observed.put_written(body, stored)
         post_events(body, old.get("conditions") or (), status["conditions"])
         post_scaling_event(body, old, status)
 

@@ -13,7 +13,8 @@ from deepseek_operator.api.spec_scaling import ScalingOwner
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.surge import surge_room
 from deepseek_operator.handlers.apply import key_of
-from deepseek_operator.handlers.observed import Child, PodState
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.resources.names import ANNOTATION_TEMPLATE_HASH, Manifest
 from deepseek_operator.resources.rolling_update import RollingUpdate, resting_update, with_rolling_update

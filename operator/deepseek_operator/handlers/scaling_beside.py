@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from deepseek_operator.handlers.memory_pressure import PressureWatch
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.scaling_facts import ScalingFacts
 from deepseek_operator.scaling.decide import Decision, Limit, ScalingReason, Terms
 from deepseek_operator.scaling.history import History

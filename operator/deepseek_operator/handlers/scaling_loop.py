@@ -17,7 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 from deepseek_operator.capacity.cluster_state import ClusterState
 from deepseek_operator.handlers.memory_pressure import PressureWatch
-from deepseek_operator.handlers.observed import Observed, PodState
+from deepseek_operator.handlers.observed import Observed
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.scaling_beside import Beside
 from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts, ScalingFacts
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics

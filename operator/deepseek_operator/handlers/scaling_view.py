@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from deepseek_operator.handlers.group_state import by_group, placed_replicas
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.scaling_facts import ScalingFacts
 from deepseek_operator.scaling.readings import MeasuredObject, Readings
 from deepseek_operator.scaling.signals import Signal, Snapshot

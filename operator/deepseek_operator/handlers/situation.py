@@ -11,7 +11,7 @@ from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.fits import FitsNow
 from deepseek_operator.handlers.acceptance import Acceptance
 from deepseek_operator.handlers.feedback import Feedback
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.scaling_outcome import ScalingOutcome
 from deepseek_operator.scaling.canary import Canary
 from deepseek_operator.scaling.decision import ReplicaDecision

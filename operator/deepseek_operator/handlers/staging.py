@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepseek_operator.handlers.observed import Child, PodState
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Hold
 from deepseek_operator.resources.desired import WORKLOADS
 from deepseek_operator.resources.download_job import COMPONENT

@@ -13,7 +13,8 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.surge import SurgeRoom, surge_room
 from deepseek_operator.handlers.apply import Key, key_of
-from deepseek_operator.handlers.observed import Child, PodState
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.workloads import find_workload
 from deepseek_operator.planner.result import Plan

@@ -14,7 +14,7 @@ from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
 from deepseek_operator.handlers.canaries import canary_of, canary_status, pinned_plan
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.observations import observations
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.result import Infeasible, InfeasibleReason
 from deepseek_operator.scaling.canary import Canary, CanaryPhase, CanaryReason

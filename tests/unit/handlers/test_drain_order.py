@@ -10,7 +10,8 @@ import pytest
 from deepseek_operator.engine_metrics import requests_in_flight
 from deepseek_operator.errors import EngineMetricsError
 from deepseek_operator.handlers.drain_order import asked_replicas
-from deepseek_operator.handlers.observed import Child, pod_state
+from deepseek_operator.handlers.observed import Child
+from deepseek_operator.handlers.pod_state import pod_state
 from deepseek_operator.scaling.deletion_cost import ANNOTATION_DELETION_COST
 
 PAGE = (Path(__file__).parents[2] / "engine" / "data" / "vllm_0.32_metrics.txt").read_text()

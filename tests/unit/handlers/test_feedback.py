@@ -18,7 +18,7 @@ from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
 from deepseek_operator.handlers.engine_reports import EngineReports, reporter
 from deepseek_operator.handlers.feedback import Feedback, feedback_of, with_report
 from deepseek_operator.handlers.observations import observations
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.handlers.status import next_status
 from deepseek_operator.metrics import Metrics

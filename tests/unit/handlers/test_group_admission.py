@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from deepseek_operator.handlers.group_admission import TURN_SECONDS, GroupAdmission
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 
 GPU = "h100-sxm5-80gb"
 

@@ -15,7 +15,7 @@ from deepseek_operator.handlers.group_state import (
     whole_groups,
 )
 from deepseek_operator.handlers.groups import rest_seconds
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 
 NOON = "2026-11-22T12:00:00Z"
 

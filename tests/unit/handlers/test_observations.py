@@ -12,7 +12,7 @@ from deepseek_operator.engine_metrics import KvCacheReport
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
 from deepseek_operator.handlers.feedback import Feedback, with_report
 from deepseek_operator.handlers.observations import observations
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation, Workload
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism

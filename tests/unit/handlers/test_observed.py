@@ -194,3 +194,38 @@ def test_a_kind_without_generation_may_have_changed_with_every_event() -> None:
     assert observed.children("u1")[("Service", "r1")].owned
     observed.put_child({**service(8), "spec": {}})
     assert not observed.children("u1")[("Service", "r1")].owned
+
+
+def changed(body: dict[str, Any], **metadata: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {**body, "metadata": {**body["metadata"], **metadata}}
+
+
+def test_an_own_write_of_the_status_is_no_news() -> None:
+    observed = Observed()
+    before = changed(deployment(version=5), generation=1)
+    observed.put_deployment(before)
+
+    observed.put_written(before, stored := changed(before, resourceVersion="6"))
+
+    assert not observed.put_deployment(stored)
+
+
+def test_a_change_between_a_pass_and_its_own_write_stays_news() -> None:
+    """The status is written onto what its owner applied a moment before, and the answer comes before the watch."""
+    observed = Observed()
+    before = changed(deployment(version=5), generation=1)
+    observed.put_deployment(before)
+
+    observed.put_written(before, stored := changed(before, resourceVersion="7", generation=2))
+
+    assert observed.put_deployment(changed(before, resourceVersion="6", generation=2))
+    assert observed.put_deployment(stored)
+
+
+def test_an_annotation_set_between_a_pass_and_its_own_write_stays_news() -> None:
+    observed = Observed()
+    observed.put_deployment(before := changed(deployment(version=5), generation=1))
+
+    observed.put_written(before, stored := changed(before, resourceVersion="7", annotations={"a": "b"}))
+
+    assert observed.put_deployment(stored)

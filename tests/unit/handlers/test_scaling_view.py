@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deepseek_operator.handlers.observed import PodState
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts
 from deepseek_operator.handlers.scaling_view import (
     LONGEST_START_SECONDS,

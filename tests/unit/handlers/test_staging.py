@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_operator.handlers.observed import Child, PodState, child_of
+from deepseek_operator.handlers.observed import Child, child_of
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Hold
 from deepseek_operator.handlers.staging import Stage, staged
 from deepseek_operator.resources.desired import desired

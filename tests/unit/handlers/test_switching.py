@@ -11,7 +11,8 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.inventory import Inventory, inventory
 from deepseek_operator.handlers.acceptance import Acceptance, AcceptedPlan
-from deepseek_operator.handlers.observed import Child, PodState, child_of
+from deepseek_operator.handlers.observed import Child, child_of
+from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.situation import Situation
 from deepseek_operator.handlers.switching import Switch, planned_workload, switched
 from deepseek_operator.resources.desired import desired
