@@ -83,10 +83,13 @@ CLUSTER = (
         },
     ),
     Panel(
-        title="Planned GPUs",
-        description="GPUs of the accepted plans at the replicas that are wanted now, by product.",
+        title="Planned and serving GPUs",
+        description="GPUs of the accepted plans at the replicas that are wanted now, and those of replicas that serve.",
         unit="short",
-        queries={"sum by (gpu) (deepseek_operator_planned_gpus)": "{{gpu}}"},
+        queries={
+            "sum by (gpu) (deepseek_operator_planned_gpus)": "{{gpu}} planned",
+            "sum by (gpu) (deepseek_operator_running_gpus)": "{{gpu}} serving",
+        },
     ),
     Panel(
         title="Cost",
@@ -102,6 +105,15 @@ CLUSTER = (
         description="Further replicas that fit on what is free now, each object looked at alone.",
         unit="short",
         queries={"min by (namespace, name) (deepseek_operator_placeable_replicas)": BY_OBJECT},
+    ),
+    Panel(
+        title="Deployments without a plan",
+        description="Deployments that are refused at this moment, by reason, and those whose better plan waits.",
+        unit="short",
+        queries={
+            "sum by (reason) (deepseek_operator_refused_deployments)": "{{reason}}",
+            "sum(deepseek_operator_proposed_plans)": "proposed, not taken",
+        },
     ),
     Panel(
         title="Plans by result",
@@ -125,6 +137,23 @@ CLUSTER = (
         description="ok, cluster-error (the API server refused or did not answer), bug (unexpected).",
         unit="ops",
         queries={"sum by (result) (rate(deepseek_operator_reconciles_total[5m]))": "{{result}}"},
+    ),
+    Panel(
+        title="Calls to the API server",
+        description="Calls per second by HTTP status; 0 is no answer.",
+        unit="reqps",
+        queries={"sum by (status) (rate(deepseek_operator_api_calls_total[5m]))": "{{status}}"},
+    ),
+    Panel(
+        title="Planning and scaling time",
+        description="99 of 100 plans, and rounds of scaling over all objects, take no longer than this.",
+        unit="s",
+        queries={
+            "histogram_quantile(0.99, sum by (le) (rate(deepseek_operator_plan_seconds_bucket[5m])))": "plan p99",
+            "histogram_quantile(0.99, sum by (le) (rate(deepseek_operator_scaling_round_seconds_bucket[5m])))": (
+                "round p99"
+            ),
+        },
     ),
 )
 
@@ -192,6 +221,21 @@ DEPLOYMENT = (
         description="Tokens of the KV cache that the engine reported less those planned, in percent of planned.",
         unit="percent",
         queries={f"max by (namespace, name) (deepseek_operator_plan_kv_cache_error_percent{{{OBJECT}}})": "{{name}}"},
+    ),
+    Panel(
+        title="Tokens of the KV cache",
+        description="Tokens that one replica's KV cache holds, by the plan and by the engine's report.",
+        unit="short",
+        queries={
+            f"max by (name) (deepseek_operator_planned_kv_cache_tokens{{{OBJECT}}})": "{{name}} planned",
+            f"max by (name) (deepseek_operator_reported_kv_cache_tokens{{{OBJECT}}})": "{{name}} reported",
+        },
+    ),
+    Panel(
+        title="Memory pressure",
+        description="1 while the KV cache is full, requests suffer and no replica can be added; nothing while unknown.",
+        unit="bool_yes_no",
+        queries={f"max by (namespace, name) (deepseek_operator_memory_pressure{{{OBJECT}}})": BY_OBJECT},
     ),
     Panel(
         title="Prefix cache hits",

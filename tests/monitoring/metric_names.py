@@ -6,8 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
+from deepseek_operator.handlers.object_metrics import ObjectMetrics
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.metrics import Metrics
 
@@ -30,12 +31,18 @@ def asked(query: str) -> set[str]:
     return set(_METRIC.findall(query))
 
 
-def exported() -> set[str]:
-    """Return every name that a query may use."""
+def of_the_operator() -> list[Metric]:
+    """Return every metric that the operator exports."""
     registry = CollectorRegistry()
     Metrics(registry)
     ScalingMetrics(registry)
-    kinds = [(family.name, family.type) for family in registry.collect()]
+    ObjectMetrics(registry)
+    return list(registry.collect())
+
+
+def exported() -> set[str]:
+    """Return every name that a query may use."""
+    kinds = [(family.name, family.type) for family in of_the_operator()]
     for line in RECORDED.read_text().splitlines():
         if line.startswith("# TYPE vllm:"):
             name, kind = line.split(" ")[2:4]

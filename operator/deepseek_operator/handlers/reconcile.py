@@ -28,6 +28,7 @@ from deepseek_operator.handlers.groups import Groups
 from deepseek_operator.handlers.latency_reads import LatencyReads
 from deepseek_operator.handlers.loops import Left, Turn
 from deepseek_operator.handlers.memory_pressure import PressureWatch
+from deepseek_operator.handlers.object_metrics import ObjectMetrics, shown
 from deepseek_operator.handlers.observed import Child, Observed
 from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.pod_state import PodState
@@ -107,6 +108,7 @@ class Reconciler:
         self._latencies = latencies
         self._trials = Trials(observed, latencies)
         self._metrics = metrics
+        self._shown = ObjectMetrics(metrics.registry)
         self._discovery = discovery
         self._groups = groups
         self._scaling = scaling
@@ -138,6 +140,7 @@ class Reconciler:
         self._unhurried.forget(uid)
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
+        self._shown.drop(uid)
 
     async def reconcile(self, uid: str, turn: Turn) -> Left:
         """Do one pass over an object.
@@ -339,6 +342,7 @@ class Reconciler:
     async def _write_status(self, body: JsonObject, situation: Situation) -> None:
         metadata, old = body["metadata"], body.get("status") or {}
         status = next_status(old, situation, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self._shown.show(metadata["uid"], shown((metadata["namespace"], metadata["name"]), status))
         if self._unhurried.puts_off(metadata["uid"], old, status) or status == old:
             return
         identity = {field: metadata[field] for field in ("name", "namespace", "uid")}

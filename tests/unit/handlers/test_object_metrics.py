@@ -1,0 +1,84 @@
+"""What the metrics say of objects: as their statuses, summed, and nothing of an object that is gone."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from deepseek_operator.handlers.object_metrics import ObjectMetrics, Shown, shown
+
+A, B = ("team", "a"), ("team", "b")
+
+
+def condition(kind: str, status: str, reason: str) -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": reason, "message": ""}
+
+
+RUNS = {
+    "conditions": [condition("Planned", "True", "Planned"), condition("MemoryPressure", "True", "KvCacheFull")],
+    "plan": {"gpu": "h100-sxm5-80gb", "gpusPerReplica": 4},
+    "readyReplicas": 2,
+    "observed": {"plannedKvCacheTokens": 1000, "kvCacheTokens": 900},
+    "proposedPlan": {"gpu": "l40s"},
+}
+SHARES = {
+    "conditions": [condition("Planned", "True", "Planned"), condition("MemoryPressure", "Unknown", "NotMeasured")],
+    "plan": {"gpu": "h100-sxm5-80gb", "gpusPerReplica": 1, "share": {"slicesPerGpu": 7}},
+    "readyReplicas": 7,
+}
+REFUSED = {"conditions": [condition("Planned", "False", "MemoryInsufficient")], "readyReplicas": 0}
+
+
+def samples(registry: CollectorRegistry) -> dict[str, float]:
+    """Return the value of each series but those that are zero, by its name and labels."""
+    return {
+        " ".join((each.name.removeprefix("deepseek_operator_"), *each.labels.values())): each.value
+        for family in registry.collect()
+        for each in family.samples
+        if each.value
+    }
+
+
+def test_a_status_says_what_is_shown() -> None:
+    assert shown(A, RUNS) == Shown(
+        where=A,
+        proposed=True,
+        gpu="h100-sxm5-80gb",
+        running_gpus=Fraction(8),
+        planned_tokens=1000,
+        reported_tokens=900,
+        pressure=True,
+    )
+    assert shown(A, SHARES) == Shown(where=A, gpu="h100-sxm5-80gb", running_gpus=Fraction(1))
+    assert shown(A, REFUSED) == Shown(where=A, refused="MemoryInsufficient")
+    assert shown(A, {}) == Shown(where=A)
+
+
+def test_what_runs_stays_counted_while_its_spec_is_wrong() -> None:
+    wrong = {**RUNS, "conditions": [condition("Planned", "False", "InvalidSpec")]}
+    found = shown(A, wrong)
+    assert (found.refused, found.running_gpus) == ("InvalidSpec", 8)
+
+
+def test_objects_are_summed_and_dropped_without_a_trace() -> None:
+    registry = CollectorRegistry()
+    metrics = ObjectMetrics(registry)
+    metrics.show("1", shown(A, RUNS))
+    metrics.show("2", shown(B, SHARES))
+    metrics.show("3", shown(("other", "c"), REFUSED))
+    metrics.show("3", shown(("other", "c"), REFUSED))
+    assert samples(registry) == {
+        "running_gpus h100-sxm5-80gb": 9.0,
+        "refused_deployments MemoryInsufficient": 1.0,
+        "proposed_plans": 1.0,
+        "planned_kv_cache_tokens team a": 1000.0,
+        "reported_kv_cache_tokens team a": 900.0,
+        "memory_pressure team a": 1.0,
+    }
+    metrics.show("1", shown(A, REFUSED))
+    assert samples(registry) == {"running_gpus h100-sxm5-80gb": 1.0, "refused_deployments MemoryInsufficient": 2.0}
+    for uid in ("1", "2", "3", "never seen"):
+        metrics.drop(uid)
+    assert samples(registry) == {}
