@@ -2,7 +2,8 @@
 
     python hack/render_examples.py [--check] [estimate.md ...]
 
-Without names all of ``DOCUMENTS`` are rendered.
+Without names all of ``DOCUMENTS`` are rendered. Python blocks are run too, and what one prints stands in a
+``text`` block right below it.
 ``--check`` changes nothing and fails when an output differs. Files that an example shows with ``cat`` exist for it.
 """
 
@@ -20,14 +21,25 @@ from pathlib import Path
 from deepseek_operator.cli.main import kubectl_plugin
 
 DOCS = Path(__file__).parent.parent / "docs"
-DOCUMENTS = ("estimate.md", "plan.md", "catalog.md")
+DOCUMENTS = ("estimate.md", "plan.md", "catalog.md", "library.md")
 PROGRAM = ["kubectl", "deepseek"]
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
+_PYTHON = re.compile(r"```python\n(?P<code>.*?)```\n(?:\n```text\n.*?```\n)?", re.DOTALL)
 
 
 def rendered(text: str) -> str:
     """Return a document with the output of each command in its ``console`` blocks."""
-    return _BLOCK.sub(lambda block: f"```console\n{_session(block.group(1))}```\n", text)
+    text = _BLOCK.sub(lambda block: f"```console\n{_session(block.group(1))}```\n", text)
+    return _PYTHON.sub(lambda block: _run(block["code"]), text)
+
+
+def _run(code: str) -> str:
+    """Return a Python block with what it prints below it; each is run by itself, as in an empty notebook."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "block of a document", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own documents
+    shown = f"\n```text\n{out.getvalue()}```\n" if out.getvalue() else ""
+    return f"```python\n{code}```\n{shown}"
 
 
 def _session(lines: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.models import shape
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply, Workload
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.scaling.fleet_values import Trace

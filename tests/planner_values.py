@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.models import shape
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Sla, Supply, Workload
 from deepseek_operator.planner.result import Infeasible, Plan
 

@@ -12,7 +12,7 @@ from deepseek_operator.capacity.facts import read_node
 from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.workload import supply_for
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.sandbox.nodes import FakeNode
 from model_factories import make_deployment

@@ -20,7 +20,7 @@ import json, resource, sys, time
 from dataclasses import replace
 from statistics import median
 from deepseek_operator.catalog.models import shape
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.request import PlanRequest, Quality, Sla, Workload
 from deepseek_operator.planner.result import Plan
 from planner_values import EIGHT_PRODUCTS, R1

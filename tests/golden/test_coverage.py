@@ -19,8 +19,8 @@ import pytest
 
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.quantizations import NATIVE, quantization
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.hardware import can_be_quantized
-from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.result import Infeasible, InfeasibleReason, Plan
 from planner_values import pool, request, supply
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deepseek_operator.performance.second_source import SecondSource
-from deepseek_operator.planner.plan import plan_with
+from deepseek_operator.planner.entry import plan_with
 from deepseek_operator.planner.request import PlanRequest, Sla, Supply, Workload
 from deepseek_operator.planner.result import Plan
 from planner_values import A100, H100, R1, pool, request, supply

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.quantizations import quantization
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.hardware import QUALITIES
-from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.price import ranking_price
 from deepseek_operator.planner.request import PlanRequest, Quality, Supply
 from deepseek_operator.planner.result import Infeasible, Plan

@@ -8,8 +8,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.nearest import within_reach
-from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.request import PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import Infeasible, Plan
 from planner_values import A100, CHAT_7B, CHAT_67B, H100, L40S, WORKLOAD, pool, request, supply

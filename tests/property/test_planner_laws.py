@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepseek_operator.catalog.batch_limits import default_batch_limits
 from deepseek_operator.memory.estimate import EngineSettings, estimate
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.price import ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Quality, Sla, Supply, Workload
 from deepseek_operator.planner.result import Infeasible, Plan

@@ -15,8 +15,8 @@ from deepseek_operator.capacity.fits import OwnPods, fits_now
 from deepseek_operator.capacity.inventory import Inventory, inventory
 from deepseek_operator.capacity.supply import supply
 from deepseek_operator.catalog.gpus import gpu
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.gpu_share import ShareMechanism, Sharing
-from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.request import Workload
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.engine_pod import build_pod_template

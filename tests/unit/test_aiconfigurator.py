@@ -17,7 +17,7 @@ from deepseek_operator.performance.features import Precision, ServingPoint
 from deepseek_operator.performance.prediction import PredictionSource
 from deepseek_operator.performance.roofline import predict
 from deepseek_operator.performance.second_source import SecondOpinion
-from deepseek_operator.planner.plan import plan, plan_with
+from deepseek_operator.planner.entry import plan, plan_with
 from deepseek_operator.planner.request import PinnedParallelism
 from deepseek_operator.planner.result import Plan
 from planner_values import A100, H100, R1, planned, pool, request, supply

@@ -23,7 +23,7 @@ from deepseek_operator.capacity.what_if import with_nodes, without_nodes
 from deepseek_operator.capacity.workload import supply_for
 from deepseek_operator.catalog.instances import instance
 from deepseek_operator.errors import InvalidSpecError
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.result import Infeasible, Plan
 
 

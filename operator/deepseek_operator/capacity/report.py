@@ -24,7 +24,7 @@ from deepseek_operator.capacity.quotas import promises_of, quota_view
 from deepseek_operator.capacity.selection import why_excluded
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for, tolerations_of
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.result import Infeasible
 from deepseek_operator.units import format_usd
 

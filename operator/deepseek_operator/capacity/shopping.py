@@ -14,7 +14,7 @@ from deepseek_operator.capacity.workload import supply_for
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.catalog.instances import CloudInstance, instances
 from deepseek_operator.planner.choose import cheapest
-from deepseek_operator.planner.plan import plan
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.units import ceil_div
 

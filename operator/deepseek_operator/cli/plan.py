@@ -113,7 +113,7 @@ def answer(
     from deepseek_operator.api.ladder import AS_ASKED
     from deepseek_operator.api.to_request import plan_request
     from deepseek_operator.capacity.workload import supply_for
-    from deepseek_operator.planner.plan import plan_with
+    from deepseek_operator.planner.entry import plan_with
     from deepseek_operator.planner.price import with_prices
 
     supply = with_prices(supply_for(deployment, inventory), usd_per_hour or {})

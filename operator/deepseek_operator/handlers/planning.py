@@ -12,7 +12,7 @@ from time import perf_counter
 
 from deepseek_operator.metrics import Metrics
 from deepseek_operator.performance.second_source import SecondSource
-from deepseek_operator.planner.plan import plan_with
+from deepseek_operator.planner.entry import plan_with
 from deepseek_operator.planner.request import PlanRequest, Supply
 from deepseek_operator.planner.result import Infeasible, Plan
 

@@ -11,9 +11,9 @@ from deepseek_operator.catalog.models import shape
 from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.memory.settings import EngineSettings
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
+from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.measurement import Measurement
 from deepseek_operator.planner.nearest import within_reach
-from deepseek_operator.planner.plan import plan
 from deepseek_operator.planner.request import PinnedParallelism, PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import NearestAxis
 from planner_values import CHAT_67B, H100, L40S, MIXED, R1, WORKLOAD, planned, pool, refused, request, supply
