@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from cluster.claimed_gpus import device, device_class, resource_slice
 from cluster.deployments import condition, planned_by_command, small, status, wait_condition, wait_ready
 from cluster.kubectl import Kubectl
 from cluster.operator_process import OperatorProcess, running_operator
 from deepseek_operator.sandbox.nodes import FakeNode
 
-DRIVER = "gpu.nvidia.com"
 POOL = {"example.com/pool": "claims"}
 STALE = {
     "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
@@ -22,43 +21,6 @@ STALE = {
     **POOL,
 }
 """Labels of feature discovery from before the node was changed; nobody renews them."""
-
-
-def device(name: str, product: str, memory: str, profile: str = "") -> dict[str, Any]:
-    """Return a device as NVIDIA's driver lists it."""
-    attributes: dict[str, Any] = {
-        "type": {"string": "mig" if profile else "gpu"},
-        "productName": {"string": product},
-        "uuid": {"string": f"GPU-{name}"},
-    }
-    if profile:
-        attributes |= {"profile": {"string": profile}, "parentUUID": {"string": "GPU-parent"}}
-    return {"name": name, "attributes": attributes, "capacity": {"memory": {"value": memory}}}
-
-
-def resource_slice(node: str, *devices: dict[str, Any]) -> dict[str, Any]:
-    """Return the one ResourceSlice of a node."""
-    return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceSlice",
-        "metadata": {"name": f"{node}-{DRIVER}"},
-        "spec": {
-            "driver": DRIVER,
-            "nodeName": node,
-            "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
-            "devices": list(devices),
-        },
-    }
-
-
-def device_class(name: str, kind: str) -> dict[str, Any]:
-    expression = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == '{kind}'"
-    return {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "DeviceClass",
-        "metadata": {"name": name},
-        "spec": {"selectors": [{"cel": {"expression": expression}}]},
-    }
 
 
 OTHER_DRIVER = {

@@ -34,12 +34,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{/*
 What the operator does inside a watched namespace. Secrets are only ever referenced, so none can be read.
-Server-side apply needs patch, and create for an object that does not exist yet.
+Server-side apply needs patch, and create for an object that does not exist yet; get tells whose an object of that name is.
+tests/cluster/test_rights.py proves that each of these verbs is used.
 */}}
 {{- define "deepseek-operator.namespacedRules" -}}
 - apiGroups: [deepseek-operator.io]
   resources: [deepseekdeployments]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [deepseek-operator.io]
   resources: [deepseekdeployments/status]
   verbs: [patch]
@@ -77,7 +78,7 @@ Server-side apply needs patch, and create for an object that does not exist yet.
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods, resourcequotas]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # A replica over several nodes is restarted as a unit, where LeaderWorkerSet does not do it.
 - apiGroups: [""]
   resources: [pods]
@@ -86,7 +87,7 @@ Server-side apply needs patch, and create for an object that does not exist yet.
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

@@ -14,6 +14,10 @@ LOOPBACK = "127.0.0.1"
 STAGES = Path(__file__).with_name("stages.yaml")
 """How KWOK lets nodes and pods live."""
 
+AUDIT_POLICY_FILE = "audit-policy.json"
+AUDIT_LOG_FILE = "audit.log"
+"""In the plane's directory: the requests of service accounts, as the API server's audit writes them."""
+
 # etcd listens on sockets inside the directory (mode 0700), so that no other user of the machine can reach it; it
 # insists on something that looks like a port, which becomes part of the file's name.
 _ETCD_SOCKET = "unix://etcd.sock:0"
@@ -58,7 +62,7 @@ def etcd_arguments() -> list[str]:
 
 
 def api_server_arguments(ports: Ports) -> list[str]:
-    """Return kube-apiserver's arguments: RBAC, default admission, default features."""
+    """Return kube-apiserver's arguments: RBAC, default features and admission, an audit of service accounts."""
     return [
         f"--etcd-servers={_ETCD_SOCKET}",
         f"--bind-address={LOOPBACK}",
@@ -74,8 +78,28 @@ def api_server_arguments(ports: Ports) -> list[str]:
         "--service-account-signing-key-file=service-account.key",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--allow-privileged=true",
+        # Off by default in Kubernetes, on in OpenShift: who sets an owner must have the right to.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+        f"--audit-policy-file={AUDIT_POLICY_FILE}",
+        f"--audit-log-path={AUDIT_LOG_FILE}",
         "--profiling=false",
     ]
+
+
+def audit_policy() -> str:
+    """Return kube-apiserver's audit policy: what service accounts ask for, without bodies; the plane itself uses none.
+
+    What an operator with its own account did, and what it was refused, is then in :data:`AUDIT_LOG_FILE`, one JSON
+    object per line.
+    """
+    return json.dumps(
+        {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+        }
+    )
 
 
 def controller_manager_arguments(ports: Ports) -> list[str]:

@@ -75,6 +75,7 @@ def _start(startup: Startup, ports: components.Ports, manifests: Sequence[Mappin
     tokens = make_tokens()
     write_secrets(directory, tokens)
     write_private(directory / "kube-scheduler.json", components.scheduler_configuration())
+    write_private(directory / components.AUDIT_POLICY_FILE, components.audit_policy())
 
     startup.run("etcd", components.etcd_arguments())
     startup.wait("etcd listens", (directory / components.ETCD_SOCKET_FILE).exists)

@@ -8,6 +8,7 @@ from deepseek_operator.sandbox.components import (
     STAGES,
     Ports,
     api_server_arguments,
+    audit_policy,
     controller_manager_arguments,
     etcd_arguments,
     kwok_arguments,
@@ -38,6 +39,11 @@ def test_everything_listens_on_loopback_or_on_a_socket_in_the_directory():
 
 def test_authorization_is_by_roles():
     assert "--authorization-mode=RBAC" in api_server_arguments(PORTS)
+
+
+def test_only_what_service_accounts_ask_for_is_audited_and_no_body():
+    rules = json.loads(audit_policy())["rules"]
+    assert rules == [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]
 
 
 def test_only_annotated_nodes_are_kept_alive():
