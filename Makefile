@@ -1,6 +1,6 @@
 # `make demo` shows the product, `make test` checks all of it; each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check format benchmark scaling-benchmark crds lock clean
+.PHONY: help setup demo sandbox test check format benchmark scaling-benchmark crds docs lock clean
 
 PYTHON ?= python3
 export PYTHON
@@ -37,6 +37,9 @@ crds: setup ## Write crds/ again from the types, and what the chart and manifest
 	@for kind in deepseekdeployments capacityplans; do \
 	  $(BIN)/kubectl-deepseek crd $$kind > crds/$$kind.deepseek-operator.io.yaml; done
 	@$(BIN)/python hack/render_install.py
+
+docs: setup ## Write the generated pages of docs/ again: examples, sizing, reference, dashboards.
+	@for script in render_examples render_sizing render_reference dashboards; do $(BIN)/python hack/$$script.py; done
 
 lock: ## Resolve requirements.lock again (needs uv).
 	@hack/lock.sh
