@@ -6,6 +6,7 @@ from typing import Any
 
 from deepseek_operator.memory.estimate import KvCacheDtype
 from deepseek_operator.memory.parallelism import Parallelism
+from deepseek_operator.planner.node_pin import NodePin
 from manifest_cases.case import ManifestCase
 from model_factories import make_plan
 
@@ -53,9 +54,21 @@ LARGE_PLAN = make_plan(
     max_model_len=65_536,
 )
 
+KEEPS_TO = NodePin.read(
+    "deepseek-operator.io/gpu-price-per-hour-usd in (1.10,2.10) and nvidia.com/gpu.memory > 81919"
+    " or !deepseek-operator.io/gpu-price-per-hour-usd and karpenter.sh/capacity-type in (spot)"
+    " and nvidia.com/gpu.memory > 81919"
+)
+
 CASES = [
     ManifestCase(name="deepseek-67b", says="the 67B sample on four A100", spec={}, plan=make_plan()),
     ManifestCase(name="small", says="a 7B model on one L4, three replicas", spec=SMALL, plan=SMALL_PLAN, replicas=3),
+    ManifestCase(
+        name="some-nodes",
+        says="a plan that keeps to the cheaper and larger nodes of its product",
+        spec={"hardware": {"spot": "Allow"}},
+        plan=make_plan(pin=KEEPS_TO),
+    ),
     ManifestCase(
         name="deepseek-r1",
         says="R1 on eight H200 with TLS, keys and an outside scaler",

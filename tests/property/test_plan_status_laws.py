@@ -13,6 +13,7 @@ from deepseek_operator.api.fingerprint import plan_hash
 from deepseek_operator.api.parse import parse, parse_documents
 from deepseek_operator.api.plan_status import plan_from_status, plan_status
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
+from deepseek_operator.capacity.tiers import MOST_PIN_CHARACTERS
 from deepseek_operator.errors import InvalidSpecError
 from deepseek_operator.memory.estimate import KvCacheDtype, RankMemory
 from deepseek_operator.memory.parallelism import Parallelism
@@ -25,6 +26,7 @@ from deepseek_operator.planner.engine_features import (
     Speculative,
     SpeculativeMethod,
 )
+from deepseek_operator.planner.node_pin import LabelOperator, LabelRule, NodePin
 from deepseek_operator.planner.result import Alternative, Plan
 from spec_table import SMALL, changed
 
@@ -83,6 +85,23 @@ features = st.builds(
     weight_offload_bytes=counts,
     max_loras=st.just(0),
 ) | st.builds(EngineFeatures, max_loras=positive, max_lora_rank=positive)
+words = st.text("abc.-_012", min_size=1, max_size=12)
+rules = st.one_of(
+    st.builds(
+        LabelRule,
+        key=words,
+        operator=st.sampled_from([LabelOperator.IN, LabelOperator.NOT_IN]),
+        values=st.lists(words | st.just(""), min_size=1, max_size=4).map(tuple),
+    ),
+    st.builds(LabelRule, key=words, operator=st.just(LabelOperator.DOES_NOT_EXIST)),
+    st.builds(
+        LabelRule, key=words, operator=st.just(LabelOperator.GREATER), values=counts.map(lambda bound: (str(bound),))
+    ),
+)
+pins = st.builds(
+    NodePin,
+    terms=st.lists(st.lists(rules, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3).map(tuple),
+).filter(lambda pin: len(str(pin)) <= MOST_PIN_CHARACTERS)
 plans = st.builds(
     Plan,
     model_name=names,
@@ -108,6 +127,7 @@ plans = st.builds(
     alternatives=st.lists(alternatives, max_size=6).map(tuple),
     compromise=st.none() | compromises,
     features=features,
+    pin=st.none() | pins,
 )
 
 

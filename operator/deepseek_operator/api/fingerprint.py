@@ -84,6 +84,7 @@ def plan_hash(plan: Plan) -> str:
             **share,
             **({} if plan.features == NO_FEATURES else {"features": feature_words(plan.features)}),
             **({} if plan.rdma is None else {"rdma": asdict(plan.rdma)}),
+            **({} if plan.pin is None else {"pin": str(plan.pin)}),
         }
     )[:HASH_CHARACTERS]
 

@@ -33,6 +33,7 @@ from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES
+from deepseek_operator.planner.node_pin import NodePin
 from deepseek_operator.planner.result import Alternative, Infeasible, NearestPlan, Plan, Rdma
 
 JsonObject = dict[str, Any]
@@ -74,6 +75,7 @@ def plan_status(plan: Plan) -> JsonObject:
         **({} if plan.compromise is None else {"compromise": _compromise(plan.compromise)}),
         **({} if plan.share is None else {"share": share_status(plan.share)}),
         **({} if plan.rdma is None else {"rdma": str(plan.rdma)}),
+        **({} if plan.pin is None else {"nodes": str(plan.pin)}),
     }
 
 
@@ -146,6 +148,7 @@ def _plan(read: PlanStatus) -> Plan:
         share=None if read.share is None else share_read(read.share, read.memory_per_gpu.total_bytes),
         features=features_read(read.features),
         rdma=Rdma.read(read.rdma) if read.rdma else None,
+        pin=NodePin.read(read.nodes) if read.nodes else None,
     )
 
 

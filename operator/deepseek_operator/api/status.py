@@ -163,6 +163,9 @@ class PlanStatus(StatusModel):
     )
     share: GpuShareStatus | None = Field(default=None, description="Part of a GPU; absent for whole GPUs.")
     rdma: Name = Field(default="", description="Units that a pod asks for to reach the other nodes by RDMA.")
+    nodes: Annotated[str, Field(max_length=2048)] = Field(
+        default="", description="Labels of the nodes that pods keep to; absent for all with this GPU."
+    )
 
 
 class NearestPlanStatus(StatusModel):

@@ -11,7 +11,7 @@ from deepseek_operator.capacity.facts import PodFacts
 from deepseek_operator.capacity.host_room import HostShort, host_room, lacking
 from deepseek_operator.capacity.host_use import NOTHING, HostUse
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
-from deepseek_operator.capacity.selection import why_excluded
+from deepseek_operator.capacity.selection import why_excluded, why_not_planned
 from deepseek_operator.capacity.share_room import free_shares, holds_share, offers_of
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.result import Plan
@@ -123,7 +123,7 @@ def fits_now(
     for node in inventory.nodes:
         if node.gpu is None or node.gpu.id != plan.gpu:
             continue
-        reason = why_excluded(node, node_selector or {}, tolerations, spot)
+        reason = why_excluded(node, node_selector or {}, tolerations, spot) or why_not_planned(node, plan)
         here = own.on(node) if own is not None else None
         held = _held_gpus(node, here, request if reason else None)
         if reason and not held:
@@ -165,7 +165,8 @@ def _shares_fit(
         offer = next((each for each in offers_of(node, inventory.features) if each.share.key == share.key), None)
         if node.gpu is None or node.gpu.id != plan.gpu or offer is None:
             continue
-        if reason := why_excluded(node, node_selector, tolerations, spot, for_share=True):
+        barred = why_excluded(node, node_selector, tolerations, spot, for_share=True)
+        if reason := barred or why_not_planned(node, plan):
             stay = [pod for pod in node.pods if is_own(pod) and not pod.deleting and holds_share(pod, share, gpus)]
             if stay:
                 rooms.append(_Room(node.name, len(stay) * gpus, offer.slices))

@@ -6,7 +6,7 @@ import json
 
 from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
-from deepseek_operator.capacity.selection import why_excluded
+from deepseek_operator.capacity.selection import why_excluded, why_not_planned
 from deepseek_operator.capacity.workload import tolerations_of
 from deepseek_operator.planner.result import Plan
 
@@ -30,7 +30,7 @@ class Grounds:
         """Return what a deployment asks of its nodes, as a text."""
         spec = deployment.spec.hardware
         asked = [plan.gpu, sorted(spec.node_selector.items()), tolerations_of(deployment), spec.spot]
-        return json.dumps([*asked, plan.share is not None], sort_keys=True)
+        return json.dumps([*asked, plan.share is not None, str(plan.pin), str(plan.rdma)], sort_keys=True)
 
     def nodes(self, deployment: DeepSeekDeployment, plan: Plan) -> tuple[str, ...]:
         """Return the nodes with its GPU that take its pods, by name."""
@@ -41,5 +41,6 @@ class Grounds:
                 node.name
                 for node in self._by_gpu.get(plan.gpu, ())
                 if not why_excluded(node, spec.node_selector, tolerations, spec.spot, for_share=shares)
+                and not why_not_planned(node, plan)
             )
         return self._nodes[key]

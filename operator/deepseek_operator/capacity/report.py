@@ -21,7 +21,7 @@ from deepseek_operator.capacity.move_rows import move_rows
 from deepseek_operator.capacity.moves import Wanted
 from deepseek_operator.capacity.node_rows import memory_percent, node_cost_per_hour_usd, node_rows
 from deepseek_operator.capacity.quotas import promises_of, quota_view
-from deepseek_operator.capacity.selection import why_excluded
+from deepseek_operator.capacity.selection import why_excluded, why_not_planned
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for, tolerations_of
 from deepseek_operator.planner.entry import plan
@@ -232,7 +232,8 @@ def _asked(answer: FleetAnswer) -> list[tuple[str, Member, int]]:
     for verdict in answer.verdicts:
         member, hardware = verdict.member, verdict.member.deployment.spec.hardware
         selector, tolerations = sorted(hardware.node_selector.items()), tolerations_of(member.deployment)
-        key = json.dumps([member.plan.gpu, selector, tolerations, hardware.spot], sort_keys=True)
+        keeps_to = [str(member.plan.pin), str(member.plan.rdma)]
+        key = json.dumps([member.plan.gpu, selector, tolerations, hardware.spot, *keeps_to], sort_keys=True)
         _, first, least = kinds.get(key, ("", member, _per_node(verdict)))
         kinds[key] = (member.plan.gpu, first, min(least, _per_node(verdict)))
     return list(kinds.values())
@@ -251,7 +252,9 @@ def _why_stranded(node: NodeInventory, left: int, asked: Sequence[tuple[str, Mem
         if node.gpu is None or product != node.gpu.id:
             continue
         hardware = member.deployment.spec.hardware
-        why = why_excluded(node, hardware.node_selector, tolerations_of(member.deployment), hardware.spot)
+        tolerations = tolerations_of(member.deployment)
+        why = why_excluded(node, hardware.node_selector, tolerations, hardware.spot)
+        why = why or why_not_planned(node, member.plan)
         barred = barred or why
         needs += [] if why else [need]
     if not needs:

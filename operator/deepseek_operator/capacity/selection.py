@@ -8,6 +8,8 @@ from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.capacity.facts import Taint
 from deepseek_operator.capacity.inventory import NodeInventory
 from deepseek_operator.catalog.spot import spot_label
+from deepseek_operator.errors import shortened
+from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.affinity import build_tolerations
 
 _EXCLUDING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
@@ -62,6 +64,21 @@ def why_excluded(
         if taint.effect in _EXCLUDING_EFFECTS and not is_tolerated(taint, carried):
             return f"its taint {taint} is not tolerated"
     return _spot_exclusion(node.labels, spot)
+
+
+def why_not_planned(node: NodeInventory, plan: Plan) -> str:
+    """Return why a plan's pods cannot land on a node of its product, or an empty text.
+
+    Args:
+        node: with the planned GPU.
+        plan: may keep to nodes with certain labels, and ask for the RDMA devices of one network.
+    """
+    if plan.pin is not None and not plan.pin.admits(node.labels):
+        return f"the plan keeps to nodes with {shortened(str(plan.pin))}"
+    rdma = plan.rdma
+    if rdma is not None and (node.rdma_resource != rdma.resource or node.rdma_devices < rdma.devices):
+        return f"it does not offer {rdma.devices} {rdma.resource}"
+    return ""
 
 
 def _spot_exclusion(labels: Mapping[str, str], spot: Spot) -> str:

@@ -212,7 +212,9 @@ def _made(
 def _room_key(deployment: DeepSeekDeployment, plan: Plan) -> str:
     hardware = deployment.spec.hardware
     size = (plan.gpu, plan.share, plan.gpus_per_replica, plan.nodes_per_replica, pod_host(deployment, plan))
-    return repr((size, sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot))
+    return repr(
+        (size, plan.pin, plan.rdma, sorted(hardware.node_selector.items()), hardware.tolerations, hardware.spot)
+    )
 
 
 def _quota_need(deployment: DeepSeekDeployment, plan: Plan) -> Mapping[str, Decimal]:

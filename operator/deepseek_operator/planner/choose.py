@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from deepseek_operator.catalog.quantizations import NATIVE
@@ -14,6 +15,7 @@ from deepseek_operator.planner.price import ranking_price
 from deepseek_operator.planner.request import GpuPool, PlanRequest, Supply
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.sharing import allowed_pools
+from deepseek_operator.planner.widths import by_product, widest_first, worth_narrowing
 
 _HOW_FAR = (
     InfeasibleReason.NO_SUCH_GPU,
@@ -38,17 +40,22 @@ class PoolAnswer:
     Args:
         nearest: the exclusion that came nearest; None only when nothing was excluded.
         simpler: the largest smaller split that failed, to explain why the choice is not smaller.
+        wider: why all nodes of the product would not do, where the pool leaves some of them out.
     """
 
     pool: GpuPool
     best: Choice | None
     nearest: Exclusion | None
     simpler: Exclusion | None
+    wider: Exclusion | None = None
 
 
 def answers(request: PlanRequest, supply: Supply) -> list[PoolAnswer]:
-    """Return each allowed pool's answer: pools with a choice first, best first, then the others by name."""
-    found = [answer_of_pool(request, pool) for pool in _allowed(request, supply)]
+    """Return each allowed product's answer: those with a choice first, best first, then the others by name.
+
+    Of the pools of one product, or of one kind of share of it, the widest that has a choice answers.
+    """
+    found = [answer_of_product(request, pools) for pools in by_product(_allowed(request, supply))]
     chosen = sorted((answer for answer in found if answer.best), key=_rank)
     rest = sorted(
         (answer for answer in found if not answer.best),
@@ -68,14 +75,40 @@ def cheapest(request: PlanRequest, supply: Supply, below: Decimal | None = None)
         below: USD per hour, known or by the reference price, that a choice must stay below; None has no limit.
     """
     best: Choice | None = None
-    for pool in _allowed(request, supply):
+    for pools in by_product(_allowed(request, supply)):
         most = (ANY_COST if below is None else below) if best is None else best.ranking_cost
-        found = answer_of_pool(request, pool, most).best
+        alone = len(pools) == 1  # what is skipped says nothing of whether a wider pool would do
+        found = (answer_of_pool(request, pools[0], most) if alone else answer_of_product(request, pools)).best
         if found is None or (below is not None and found.ranking_cost >= below):
             continue
         if best is None or found.rank < best.rank:
             best = found
     return best
+
+
+def answer_of_product(request: PlanRequest, pools: Sequence[GpuPool]) -> PoolAnswer:
+    """Return the answer of the widest pool of a product that has a choice; of the widest where none has.
+
+    A narrower pool is planned on only where a wider one breaks a limit: pods then find less room, now and when they
+    scale. A node more leaves each pool as it was or makes it larger, so what has a choice keeps one.
+
+    Args:
+        request: the question.
+        pools: of one product and kind of share, 1 or more; each leaves out other nodes of it.
+    """
+    ordered = widest_first(pools)
+    widest = answer_of_pool(request, ordered[0])
+    if widest.best is not None:
+        return widest
+    narrower = worth_narrowing(ordered, lambda pool: answer_of_pool(request, pool).best is not None)
+    nearest = widest
+    for alike in narrower:
+        found = [replace(answer_of_pool(request, pool), wider=widest.nearest) for pool in alike]
+        chosen = [answer for answer in found if answer.best is not None]
+        if chosen:
+            return min(chosen, key=_rank)
+        nearest = min(nearest, *found, key=_distance)
+    return nearest
 
 
 def answer_of_pool(request: PlanRequest, pool: GpuPool, most: Decimal = ANY_COST) -> PoolAnswer:

@@ -155,6 +155,7 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         kv_cache_error_percent=memory.kv_cache_error_percent,
         predicted=best.predicted,
         share=candidate.pool.share,
+        pin=candidate.pool.pin,
         cost_per_hour_usd=best.cost_per_hour_usd,
         features=request.features,
         reasons=reasons(request, answer, others, _surest(request, supply, best)),

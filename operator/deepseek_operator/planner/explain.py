@@ -36,7 +36,7 @@ def reasons(
     if best is None:
         return ()
     sentences = [
-        _why_cheapest(best, others),
+        _why_cheapest(best, answer, others),
         _why_it_fits(request, best),
         _why_the_cache_is_enough(request, best),
         _why_not_smaller(answer),
@@ -65,16 +65,43 @@ def replicas_text(choice: Choice) -> str:
     return text if choice.replicas == 1 else f"{choice.replicas} replicas of {text}"
 
 
-def _why_cheapest(best: Choice, others: list[PoolAnswer]) -> str:
+def _why_cheapest(best: Choice, answer: PoolAnswer, others: list[PoolAnswer]) -> str:
     """Name the price and the next best product."""
     start = f"{replicas_text(best)} is the cheapest that serves the demand: {cost_text(best)}"
     feasible = [answer.best for answer in others if answer.best is not None]
     product = best.candidate.pool.gpu.id
     second = next((other for other in feasible if other.candidate.pool.gpu.id != product), next(iter(feasible), None))
     if second is not None:
-        return f"{start}; the next best is {replicas_text(second)}: {cost_text(second)}.{_what_tokens_cost(best)}"
+        other = f"; the next best is {replicas_text(second)}: {cost_text(second)}"
+        return f"{start}{other}.{_what_tokens_cost(best)}{_which_nodes(answer)}"
     rest = "; no other product of the supply serves it" if others else ""
-    return f"{start}{rest}.{_what_tokens_cost(best)}"
+    return f"{start}{rest}.{_what_tokens_cost(best)}{_which_nodes(answer)}"
+
+
+def _which_nodes(answer: PoolAnswer) -> str:
+    """Return which nodes of the product the pods keep to, and why not all of them would do; empty for all."""
+    pool, out = answer.pool, answer.pool.left_out
+    if not out.nodes:
+        return ""
+    inside, price = sum(nodes for _, nodes in pool.nodes_by_gpu_count), pool.gpu.price_per_hour_usd
+    dearest = "that" if price is None else f"{format_usd(price)} USD"
+    others = []
+    if out.dearer:
+        others.append(
+            f"{_nodes(out.dearer)} {'costs' if out.dearer == 1 else 'cost'} more than {dearest} per GPU and hour"
+        )
+    if out.smaller:
+        has = "has" if out.smaller == 1 else "have"
+        others.append(f"{_nodes(out.smaller)} {has} less than {format_gib(pool.usable_memory_bytes)} per GPU")
+    if out.apart:
+        others.append(f"{_nodes(out.apart)} {'is' if out.apart == 1 else 'are'} not on their RDMA network")
+    by = f" ({pool.pin})" if pool.pin is not None else ""
+    why = f"; all would not do: {answer.wider.detail}" if answer.wider is not None else ""
+    return f" Its pods keep to {_nodes(inside)}{by}, because {', '.join(others)}{why}."
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'' if count == 1 else 's'}"
 
 
 def _what_tokens_cost(best: Choice) -> str:

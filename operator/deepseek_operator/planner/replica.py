@@ -60,11 +60,11 @@ def replicas_held(plan: Plan, supply: Supply) -> int:
 
     A replica of one node is cut from single nodes; one of several nodes takes whole ones.
     """
-    held = 0
+    held: dict[str, int] = {}
     for pool in supply.pools:
-        if pool.gpu.id != plan.gpu:
+        if pool.gpu.id != plan.gpu or pool.pin != plan.pin:
             continue
         per_node = plan.gpus_per_replica // plan.nodes_per_replica
         slots = sum(nodes * (gpus // per_node) for gpus, nodes in pool.nodes_by_gpu_count)
-        held += slots // plan.nodes_per_replica
-    return max(1, held)
+        held[pool.name] = max(held.get(pool.name, 0), slots // plan.nodes_per_replica)
+    return max(1, sum(held.values()))

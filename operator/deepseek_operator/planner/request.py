@@ -15,6 +15,7 @@ from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, Sharing
 from deepseek_operator.planner.measurement import Measurement
+from deepseek_operator.planner.node_pin import ALL_NODES, LeftOut, NodePin
 
 
 class Quality(StrEnum):
@@ -135,6 +136,8 @@ class GpuPool:
         share: how a pod gets its GPU where that is no plain request for whole GPUs.
         rdma_network: network that pods join for it, as the owner of the nodes names it; empty for none.
         rdma_ipc_lock: whether the owner of the nodes lets such pods lock memory without limit.
+        pin: labels that keep pods on these nodes, where they are not all of the product; None where none are needed.
+        left_out: the nodes of the product that it does not have, by what they are weaker in.
     """
 
     gpu: Gpu
@@ -148,6 +151,8 @@ class GpuPool:
     rdma_network: str = ""
     rdma_ipc_lock: bool = False
     share: GpuShare | None = None
+    pin: NodePin | None = None
+    left_out: LeftOut = ALL_NODES
 
     @property
     def name(self) -> str:

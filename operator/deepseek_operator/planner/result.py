@@ -13,6 +13,7 @@ from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures, with_features
 from deepseek_operator.planner.gpu_share import GpuShare
+from deepseek_operator.planner.node_pin import NodePin
 from deepseek_operator.planner.price import cost_per_million_tokens_usd
 
 
@@ -144,6 +145,7 @@ class Plan:
         share: the part of a GPU that each replica gets; None for whole GPUs by plain request.
         features: what it counts beside the model.
         rdma: network between the nodes of a replica; None on one node, and where the nodes offer none.
+        pin: labels of the nodes that its pods keep to; None for all nodes of the product.
     """
 
     model_name: str
@@ -170,6 +172,7 @@ class Plan:
     compromise: Compromise | None = None
     rdma: Rdma | None = None
     share: GpuShare | None = None
+    pin: NodePin | None = None
 
     @property
     def fixed_kv_cache_bytes(self) -> int:

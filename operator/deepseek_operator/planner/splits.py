@@ -74,7 +74,7 @@ def _tensors(request: PlanRequest, pool: GpuPool, *, expert: bool, linear: Linea
 
 
 def _datas(request: PlanRequest, pool: GpuPool, tensor: int) -> Iterator[int]:
-    """Sizes of data parallelism for one tensor size: inside a node, or filling several of the largest nodes."""
+    """Sizes of data parallelism for one tensor size: inside a node, or filling several nodes of one size."""
     if request.parallelism.data is not None:
         yield request.parallelism.data
         return
@@ -83,8 +83,8 @@ def _datas(request: PlanRequest, pool: GpuPool, tensor: int) -> Iterator[int]:
         return
     most = min(pool.total_gpus, request.model.experts.num_experts)
     inside = range(2 * tensor, min(pool.largest_node, most) + 1, tensor)
-    beyond = range(2 * pool.largest_node, most + 1, pool.largest_node)
-    for ranks in (*inside, *beyond):
+    whole = {ranks for gpus, _ in pool.nodes_by_gpu_count for ranks in range(2 * gpus, most + 1, gpus)}
+    for ranks in sorted({*inside, *whole}):
         if ranks % tensor == 0:
             yield ranks // tensor
 

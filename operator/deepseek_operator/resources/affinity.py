@@ -1,24 +1,28 @@
 """Where a pod may run: on the planned GPU product, where the user's own selector and tolerations allow it.
 
-The instance type is not asked for. A plan is made for a GPU product, of which every node will do; a list of the types
-that exist today would be cluster state, and a new type would change the pods of running models. Who wants one type
-names it in ``spec.hardware.nodeSelector``.
+The instance type is not asked for. A plan is made for a GPU product, of which every node will do unless the plan itself
+keeps to some of them; a list of the types that exist today would be cluster state, and a new type would change the pods
+of running models. Who wants one type names it in ``spec.hardware.nodeSelector``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 from deepseek_operator.api.spec_hardware import Spot
 from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.spot import SPOT_LABELS, SPOT_TAINTS
 from deepseek_operator.planner.gpu_share import GpuShare
+from deepseek_operator.planner.node_pin import LabelRule, NodePin
 from deepseek_operator.resources.gpu_share import label_rules, label_values
 from deepseek_operator.resources.names import Manifest, selector_labels
 from deepseek_operator.resources.resource_claim_template import takes_claim
 
 
-def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | None = None) -> Manifest:
+def build_node_affinity(
+    gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | None = None, pin: NodePin | None = None
+) -> Manifest:
     """Return the affinity that keeps a pod on the planned GPU product and on the allowed kind of nodes.
 
     The label is compared exactly with every spelling that the catalogue knows, sorted. A partitioned or shared
@@ -28,6 +32,7 @@ def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | Non
         gpu: the product; one that no label names is not asked for.
         share: of the plan; a node that offers it is labelled otherwise than one with whole GPUs.
         spot: Never keeps away from every label of interruptible nodes, Only asks for one of them.
+        pin: of the plan; keeps to some of the product's nodes.
 
     Returns:
         The ``affinity`` of a pod; ``{}`` when nothing is asked for.
@@ -44,10 +49,21 @@ def build_node_affinity(gpu: Gpu, spot: Spot = Spot.ALLOW, share: GpuShare | Non
         alternatives = [[*expressions, *(_label_rule(key, "NotIn", value) for key, value in SPOT_LABELS)]]
     else:
         alternatives = [expressions] if expressions else []
+    if pin is not None:
+        alternatives = [_together(each, term) for each in alternatives or [[]] for term in pin.terms]
     if not alternatives:
         return {}
     terms = [{"matchExpressions": each} for each in alternatives]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def _together(expressions: Sequence[Manifest], term: Sequence[LabelRule]) -> list[Manifest]:
+    """Return the expressions and the rules of a term that they do not state yet."""
+    rules: list[Manifest] = [
+        {"key": rule.key, "operator": rule.operator.value, **({"values": list(rule.values)} if rule.values else {})}
+        for rule in term
+    ]
+    return [*deepcopy(list(expressions)), *(rule for rule in rules if rule not in expressions)]
 
 
 def _label_rule(key: str, operator: str, value: str) -> Manifest:

@@ -87,7 +87,7 @@ def build_pod_template(deployment: DeepSeekDeployment, plan: Plan, plan_hash: st
         pod["priorityClassName"] = priority_class
     if spec.hardware.node_selector:
         pod["nodeSelector"] = dict(sorted(spec.hardware.node_selector.items()))
-    if affinity := build_node_affinity(planned_gpu, spec.hardware.spot, plan.share):
+    if affinity := build_node_affinity(planned_gpu, spec.hardware.spot, plan.share, plan.pin):
         pod["affinity"] = affinity
     asked = _asked_gpus(deployment, plan)
     if asked.scheduler:

@@ -16,6 +16,7 @@ from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
 from deepseek_operator.planner.engine_features import EngineFeatures
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
+from deepseek_operator.planner.node_pin import NodePin
 from deepseek_operator.planner.result import Infeasible, InfeasibleReason, NearestAxis, NearestPlan, Rdma
 from deepseek_operator.units import GIB
 from model_factories import make_plan
@@ -184,6 +185,7 @@ OTHER_PODS = {
     "engine_release": "0.33.0",
     "features": EngineFeatures(max_loras=1, max_lora_rank=8),
     "rdma": Rdma(resource="rdma/hca", devices=1, network="net", ipc_lock=True),
+    "pin": NodePin.read("nvidia.com/gpu.memory > 81000"),
     "share": GpuShare(
         mechanism=ShareMechanism.MIG,
         resource="nvidia.com/mig-3g.40gb",
