@@ -28,15 +28,17 @@ TICK = 15.0
 DECISIONS = 360
 """An hour and a half, almost four times as long as replicas are held."""
 
+LONG_TICK = 120.0
+
 heights = st.floats(200.0, 30_000.0)
 firsts = st.integers(1, 40)
 
 
-def followed(load: Callable[[float], float], first: int, ticks: int = DECISIONS) -> list[int]:
+def followed(load: Callable[[float], float], first: int, ticks: int = DECISIONS, tick: float = TICK) -> list[int]:
     """Return the replicas of every decision when a load is measured as it is and new replicas serve at once."""
     history, current, found = History(), first, []
-    for tick in range(ticks):
-        now = tick * TICK
+    for place in range(ticks):
+        now = place * tick
         snapshot = _measured(load(now), max(1, current))
         decision = decide(snapshot, CAPACITY, make_policy(), history, now, current)
         history, current = decision.history, decision.replicas
@@ -79,6 +81,17 @@ def test_a_step_down_never_adds_replicas_after_it(low: float, factor: float, at:
 def test_a_ramp_moves_replicas_its_own_way_only(start: float, end: float):
     length = DECISIONS * TICK
     replicas = followed(lambda now: start + (end - start) * now / length, 1)
+    settled = replicas[10:]
+    assert turns(settled) == 0
+    if settled[-1] != settled[0]:
+        assert (settled[-1] > settled[0]) == (end > start)
+
+
+@settings(max_examples=2, deadline=None)
+@given(start=heights, end=heights)
+def test_a_ramp_of_two_days_moves_replicas_its_own_way_only_whatever_is_learned(start: float, end: float):
+    length = 2 * 86400.0
+    replicas = followed(lambda now: start + (end - start) * now / length, 1, int(length / LONG_TICK), LONG_TICK)
     settled = replicas[10:]
     assert turns(settled) == 0
     if settled[-1] != settled[0]:

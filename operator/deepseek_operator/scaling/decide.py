@@ -19,7 +19,6 @@ from deepseek_operator.scaling.forecast import (
     forecast,
     growth,
     mean_tokens,
-    reserve_factor,
     steady_arrivals,
 )
 from deepseek_operator.scaling.history import History, Observation
@@ -241,8 +240,9 @@ def _evaluate(
     history = history.with_observation(seen)
     recent = history.since(now - min(STEADY_SECONDS, policy.hold_seconds / STEADIES_PER_HOLD))
     steady = sum(each.offered_tokens_per_second for each in recent) / len(recent)
-    expected = forecast(offered, rising, ahead, age) if rising > 0 else steady
-    prepared = expected_peak(steady, expected, reserve_factor(start), history)
+    most = measured * (1.0 + coming * age / running) if running > 0 else measured
+    expected = forecast(offered, rising, ahead, age, most) if rising > 0 else steady
+    prepared = expected_peak(steady, expected, start, history)
     load = Load(
         tokens_per_second=expected,
         prompts_per_second=rate,

@@ -16,6 +16,12 @@ peak of yesterday is to be remembered with it."""
 LOW_BINS = 6
 """Half an hour."""
 
+RARE_SHARE = 0.02
+"""Share of the remembered time from which a larger rise was seen than is prepared for."""
+
+FALLEN_SHARE = 0.9
+"""A load is taken to fall when the highest of five minutes is below so much of that of the half hour before."""
+
 MOST_STARTS = 5
 
 
@@ -55,6 +61,7 @@ class History:
         starts: seconds that the last replicas took to start, newest last.
         step_factor: measured over planned seconds of a decode step.
         gave_up_at: when GPUs did not come for the last time.
+        calm_seconds: for how long the load was known when it fell the last time, see `expected_peak`.
     """
 
     observations: tuple[Observation, ...] = ()
@@ -63,6 +70,7 @@ class History:
     starts: tuple[float, ...] = ()
     step_factor: float = 1.0
     gave_up_at: float | None = None
+    calm_seconds: float = 0.0
 
     def since(self, time: float) -> tuple[Observation, ...]:
         """Return the observations at or after a time."""
@@ -101,7 +109,8 @@ class History:
         history = replace(self, observations=(*kept, seen))
         load, bins = history.load(seen.time - BIN_SECONDS), self.bins
         if not bins or seen.time >= bins[-1][0] + BIN_SECONDS:
-            return replace(history, bins=(*bins, (seen.time, load))[-MOST_BINS:])
+            calm = BIN_SECONDS * len(bins) if _fell(bins) else self.calm_seconds
+            return replace(history, bins=(*bins, (seen.time, load))[-MOST_BINS:], calm_seconds=calm)
         if load > bins[-1][1]:
             return replace(history, bins=(*bins[:-1], (bins[-1][0], load)))
         return history
@@ -127,3 +136,29 @@ class History:
                 peak = load
             least = min(least, load)
         return (sorted(loads)[min(LOW_BINS, len(loads)) - 1] if loads else 0.0, peak)
+
+    def risen(self, load: float, within_seconds: float) -> float:
+        """Return what a load would rise to by the largest rise that was seen within a time, the rarest left out.
+
+        A rise counts as a difference or as a ratio, whichever is less here: a small load that doubles says little of a
+        large one, and the steps of a large one are not those of a small one.
+
+        Args:
+            load: tokens per second to rise from.
+            within_seconds: time that a rise may take, 0 or more.
+        """
+        loads = [each for _, each in self.bins]
+        ahead = 1 + math.ceil(within_seconds / BIN_SECONDS)
+        rises: list[float] = []
+        for place, before in enumerate(loads[:-1]):
+            after = max(loads[place + 1 : place + 1 + ahead])
+            ratio = load * after / before if before > 0 else math.inf
+            rises.append(min(load + after - before, ratio))
+        rises.sort(reverse=True)
+        return max(load, rises[int(RARE_SHARE * len(rises))]) if rises else load
+
+
+def _fell(bins: tuple[tuple[float, float], ...]) -> bool:
+    """Whether the newest five minutes are well below the half hour before."""
+    before = max((load for _, load in bins[-1 - LOW_BINS : -1]), default=0.0)
+    return bool(bins) and bins[-1][1] < FALLEN_SHARE * before
