@@ -29,6 +29,9 @@ CRD_NAME = f"{PLURAL}.{GROUP}"
 LONGEST_LINE = 100_000
 """Descriptions are not broken into lines: each break costs the indentation, and the file has to stay below 100 kB."""
 
+NOT_LOOKED_AT = -1
+"""``status.observedGeneration`` of an object that the operator has not looked at; generations start at 1."""
+
 _DESCRIPTION = (
     "One DeepSeek model for one service level: the operator plans GPUs, split and precision, runs the model and keeps "
     "the service level. `kubectl apply` and `kubectl deepseek plan` refuse unknown fields; the API server drops them "
@@ -67,9 +70,18 @@ def _object_schema() -> Schema:
             "kind": text,
             "metadata": {"type": "object"},
             "spec": structural_schema(DeepSeekDeploymentSpec),
-            "status": _written_by_us(structural_schema(DeepSeekDeploymentStatus)),
+            "status": _unseen_at_first(structural_schema(DeepSeekDeploymentStatus)),
         },
     }
+
+
+def _unseen_at_first(schema: Schema) -> Schema:
+    """Return the schema of status with a generation that no spec has, until the operator has looked.
+
+    kstatus (Flux, kpt) takes an object without status and conditions for current, so a pipeline would go on before the
+    operator has seen what it applied. Source: kstatus, checkGeneration; Flux gives its own kinds the same default.
+    """
+    return _written_by_us(schema) | {"default": {"observedGeneration": NOT_LOOKED_AT}}
 
 
 def _written_by_us(schema: Schema) -> Schema:
@@ -158,7 +170,7 @@ def capacity_plan_definition() -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(CapacityPlanSpec),
-            "status": _written_by_us(structural_schema(CapacityPlanStatus)),
+            "status": _unseen_at_first(structural_schema(CapacityPlanStatus)),
         },
     }
     version = {
