@@ -45,6 +45,7 @@ class DebianProgram:
 
 
 PROMETHEUS = DebianProgram(name="prometheus", package="prometheus", path="usr/bin/prometheus")
+PROMTOOL = DebianProgram(name="promtool", package="prometheus", path="usr/bin/promtool")
 CHROMIUM = DebianProgram(name="chromium", package="chromium", path="usr/lib/chromium/chromium", with_dependencies=True)
 
 

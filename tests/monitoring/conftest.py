@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from debian_programs import DebianProgram, Program, required
-
-PROMTOOL = DebianProgram(name="promtool", package="prometheus", path="usr/bin/promtool")
+from debian_programs import PROMTOOL, Program, required
 
 
 @pytest.fixture(scope="session")

@@ -64,3 +64,16 @@ def test_the_chart_wraps_the_same_rules() -> None:
     (rule,) = (each for each in yaml.safe_load_all(text) if each)
     assert (rule["kind"], rule["metadata"]["labels"]["release"]) == ("PrometheusRule", "prom")
     assert rule["spec"] == yaml.safe_load(RULES.read_text())
+
+
+def test_the_test_alert_is_one_more_group_and_needs_the_rules(promtool: Program, tmp_path: Path) -> None:
+    helm = [str(Path(sys.executable).with_name("helm")), "template", "x", str(CHART), "--set"]
+    only = ["--show-only", "templates/monitoring.yaml"]
+    both = [*helm, "monitoring.rules=true,monitoring.testAlert=true", *only]
+    rendered = yaml.safe_load(subprocess.run(both, check=True, capture_output=True, text=True).stdout)["spec"]
+    assert rendered["groups"][:-1] == yaml.safe_load(RULES.read_text())["groups"]
+    assert [rule["alert"] for rule in rendered["groups"][-1]["rules"]] == ["DeepSeekTestAlert"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rendered))
+    run(promtool, tmp_path, "check", "rules", "rules.yaml")
+    alone = subprocess.run([*helm, "monitoring.testAlert=true"], capture_output=True, text=True, check=False)
+    assert "monitoring.testAlert is one of the alert rules; set monitoring.rules too" in alone.stderr

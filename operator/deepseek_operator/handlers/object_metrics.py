@@ -1,4 +1,4 @@
-"""What the statuses of all objects say, as metrics: refusals, GPUs that serve, memory against the plan, pressure."""
+"""What the statuses of all objects say, as metrics: refusals, GPUs, memory against the plan, pressure, capacity."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Shown:
         planned_tokens: tokens that the plan gives the KV cache of one replica; None until the engine told its own.
         reported_tokens: tokens that the engine has told.
         pressure: whether its KV cache is full and no replica can be added; None while nobody can tell.
+        placed: whether there are GPUs for every replica that is wanted; None while nobody can tell.
     """
 
     where: Where
@@ -41,6 +42,7 @@ class Shown:
     planned_tokens: int | None = None
     reported_tokens: int | None = None
     pressure: bool | None = None
+    placed: bool | None = None
 
 
 def shown(where: Where, status: JsonObject) -> Shown:
@@ -51,7 +53,7 @@ def shown(where: Where, status: JsonObject) -> Shown:
         status: its status of now.
     """
     found = {each["type"]: each for each in status.get("conditions") or ()}
-    planned, pressed = found.get(conditions.PLANNED) or {}, found.get(conditions.MEMORY_PRESSURE) or {}
+    planned = found.get(conditions.PLANNED) or {}
     observed, plan = status.get("observed") or {}, status.get("plan") or {}
     ready = int(status.get("readyReplicas") or 0)
     return Shown(
@@ -62,8 +64,14 @@ def shown(where: Where, status: JsonObject) -> Shown:
         running_gpus=ready * _gpus_of_a_replica(plan) if plan else Fraction(0),
         planned_tokens=observed.get("plannedKvCacheTokens"),
         reported_tokens=observed.get("kvCacheTokens"),
-        pressure={"True": True, "False": False}.get(str(pressed.get("status"))),
+        pressure=_told(found, conditions.MEMORY_PRESSURE),
+        placed=_told(found, conditions.CAPACITY_AVAILABLE),
     )
+
+
+def _told(conditions_by_type: Mapping[str, JsonObject], kind: str) -> bool | None:
+    """Return what a condition says, None while it is unknown or absent."""
+    return {"True": True, "False": False}.get(str((conditions_by_type.get(kind) or {}).get("status")))
 
 
 def _gpus_of_a_replica(plan: JsonObject) -> Fraction:
@@ -111,6 +119,12 @@ class ObjectMetrics:
             where,
             registry=registry,
         )
+        self.placed = Gauge(
+            "deepseek_operator_capacity_available",
+            "1 while there are GPUs for every wanted replica, 0 while one waits for free GPUs; absent while unknown.",
+            where,
+            registry=registry,
+        )
         self.pressure = Gauge(
             "deepseek_operator_memory_pressure",
             "1 while the KV cache is full, requests suffer and no replica can be added, else 0; absent while unknown.",
@@ -150,6 +164,7 @@ class ObjectMetrics:
             (self.planned_tokens, now.planned_tokens),
             (self.reported_tokens, now.reported_tokens),
             (self.pressure, now.pressure),
+            (self.placed, now.placed),
         )
         for gauge, value in values:
             if value is None:

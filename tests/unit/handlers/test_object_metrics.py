@@ -17,7 +17,11 @@ def condition(kind: str, status: str, reason: str) -> dict[str, Any]:
 
 
 RUNS = {
-    "conditions": [condition("Planned", "True", "Planned"), condition("MemoryPressure", "True", "KvCacheFull")],
+    "conditions": [
+        condition("Planned", "True", "Planned"),
+        condition("MemoryPressure", "True", "KvCacheFull"),
+        condition("CapacityAvailable", "True", "Placed"),
+    ],
     "plan": {"gpu": "h100-sxm5-80gb", "gpusPerReplica": 4},
     "readyReplicas": 2,
     "observed": {"plannedKvCacheTokens": 1000, "kvCacheTokens": 900},
@@ -50,10 +54,19 @@ def test_a_status_says_what_is_shown() -> None:
         planned_tokens=1000,
         reported_tokens=900,
         pressure=True,
+        placed=True,
     )
     assert shown(A, SHARES) == Shown(where=A, gpu="h100-sxm5-80gb", running_gpus=Fraction(1))
     assert shown(A, REFUSED) == Shown(where=A, refused="MemoryInsufficient")
     assert shown(A, {}) == Shown(where=A)
+
+
+def test_a_replica_that_waits_for_gpus_is_told_as_zero() -> None:
+    waits = {"conditions": [condition("CapacityAvailable", "False", "InsufficientFreeGpus")]}
+    registry = CollectorRegistry()
+    ObjectMetrics(registry).show("1", shown(A, waits))
+    place = {"namespace": "team", "name": "a"}
+    assert registry.get_sample_value("deepseek_operator_capacity_available", place) == 0
 
 
 def test_what_runs_stays_counted_while_its_spec_is_wrong() -> None:
@@ -76,6 +89,7 @@ def test_objects_are_summed_and_dropped_without_a_trace() -> None:
         "planned_kv_cache_tokens team a": 1000.0,
         "reported_kv_cache_tokens team a": 900.0,
         "memory_pressure team a": 1.0,
+        "capacity_available team a": 1.0,
     }
     metrics.show("1", shown(A, REFUSED))
     assert samples(registry) == {"running_gpus h100-sxm5-80gb": 1.0, "refused_deployments MemoryInsufficient": 2.0}
