@@ -24,7 +24,7 @@ from deepseek_operator.planner.sizing import (
     smaller_batches,
     steps_worth_trying,
 )
-from deepseek_operator.planner.topology import replicas_held
+from deepseek_operator.planner.topology import further_layouts, replicas_held
 from deepseek_operator.units import ceil_div
 
 
@@ -88,9 +88,25 @@ class Choice:
 def fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Exclusion:
     """Return the candidate with the fewest allowed replicas that serve, or the limit that even the most break.
 
+    Where host memory holds fewer replicas than the GPUs, replicas that take less of each of more nodes are tried too.
+    """
+    within = _within_host_memory(request, candidate)
+    outcome = _fewest_replicas(request, within)
+    if isinstance(outcome, Choice) or within is candidate:
+        return outcome
+    for nodes, held in further_layouts(candidate.pool, candidate.split, candidate.nodes):
+        spread = replace(candidate, nodes=nodes, most_replicas=min(request.max_replicas, held))
+        other = _fewest_replicas(request, _within_host_memory(request, spread))
+        if isinstance(other, Choice):
+            return other
+    return outcome
+
+
+def _fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Exclusion:
+    """Return the outcome for replicas on so many nodes each.
+
     More replicas never serve less: each gets a smaller share, so the number is found by bisection.
     """
-    candidate = _within_host_memory(request, candidate)
     enough = check(request, candidate, candidate.most_replicas)
     if isinstance(enough, Exclusion):
         return enough

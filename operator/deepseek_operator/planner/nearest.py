@@ -20,6 +20,7 @@ from deepseek_operator.planner.hardware import AUTO, QUALITIES
 from deepseek_operator.planner.request import GpuPool, PinnedParallelism, PlanRequest, Sla, Supply
 from deepseek_operator.planner.result import InfeasibleReason, NearestAxis, NearestPlan
 from deepseek_operator.planner.topology import is_geforce
+from deepseek_operator.planner.widths import by_product
 from deepseek_operator.units import format_usd
 
 MOST_NODES_ADDED = 8
@@ -165,22 +166,23 @@ def _other_products(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
 
 def _more_nodes(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
     """Add equal nodes of a product that is there already; the fewest nodes over all products win, then the cheapest."""
-    pools = [pool for pool in supply.pools if pool.largest_node and (not request.gpus or pool.gpu.id in request.gpus)]
+    there = [pool for pool in supply.pools if pool.largest_node and (not request.gpus or pool.gpu.id in request.gpus)]
+    products = by_product(there)
     low, enough, winner = 1, MOST_NODES_ADDED + 1, None
     added = MOST_NODES_ADDED
     while low < enough:
-        wider = [(pool, _widened(pool, added)) for pool in pools]
-        choices = [(best, pool) for pool, wide in wider if (best := _best(request, Supply(pools=(wide,)))) is not None]
+        wider = [(pools, Supply(pools=tuple(_widened(pool, added) for pool in pools))) for pools in products]
+        choices = [(best, pools) for pools, wide in wider if (best := _best(request, wide)) is not None]
         if choices:
             enough, winner = added, min(choices, key=lambda pair: pair[0].rank)
-            pools = [pool for _, pool in choices]  # more nodes never serve less, so the others need more
+            products = [pools for _, pools in choices]  # more nodes never serve less, so the others need more
         elif winner is None:
             return
         else:
             low = added + 1
         added = (low + enough) // 2
     if winner is not None:
-        best, pool = winner
+        best, pool = winner[0], winner[0].candidate.pool
         nodes = f"{enough} node{'s' if enough > 1 else ''} of {pool.largest_node} x {pool.name}"
         yield _suggestion(NearestAxis.NODES, f"add {nodes}", request, best, _spread(best))
 

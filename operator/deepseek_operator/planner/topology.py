@@ -57,6 +57,21 @@ def layouts(pool: GpuPool, split: Parallelism) -> list[tuple[int, int]]:
     return found
 
 
+def further_layouts(pool: GpuPool, split: Parallelism, nodes: int) -> list[tuple[int, int]]:
+    """Return every layout over more than so many nodes, also those that hold no more replicas; see ``layouts``.
+
+    >>> from deepseek_operator.catalog.gpus import gpu
+    >>> pool = GpuPool(gpu=gpu("h100-sxm5-80gb"), usable_memory_bytes=1, nodes_by_gpu_count=((4, 2), (16, 1)))
+    >>> split = Parallelism(tensor=4, pipeline=2)
+    >>> layouts(pool, split), further_layouts(pool, split, 1)
+    ([(1, 2)], [(2, 2)])
+    """
+    groups = split.pipeline * split.data
+    wider = [more for more in range(nodes + 1, groups + 1) if groups % more == 0]
+    found = [(more, replicas_held(pool, split.world_size // more, more)) for more in wider]
+    return [(more, held) for more, held in found if held]
+
+
 def replicas_held(pool: GpuPool, gpus: int, nodes: int, host_bytes: int = 0) -> int:
     """Return how many replicas the pool holds at once.
 

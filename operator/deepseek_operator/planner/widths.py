@@ -29,8 +29,8 @@ def widest_first(pools: Sequence[GpuPool]) -> list[GpuPool]:
 def worth_narrowing(pools: Sequence[GpuPool], serves: Callable[[GpuPool], bool]) -> list[list[GpuPool]]:
     """Return the narrower pools that may serve where the widest does not: groups that leave out equally many nodes.
 
-    Fewer nodes at a lower price serve nothing that all of them at the lowest price would not, which is asked once for
-    all pools that differ by price alone.
+    Some nodes serve nothing that all of them at the same price would not. So of pools that differ by price alone those
+    are left out at whose price not even all nodes of the dearest would serve; that price is found by halving.
 
     Args:
         pools: of one product, the widest first, 1 or more.
@@ -39,13 +39,29 @@ def worth_narrowing(pools: Sequence[GpuPool], serves: Callable[[GpuPool], bool])
     alike: dict[object, list[GpuPool]] = {}
     for pool in pools:
         alike.setdefault((pool.usable_memory_bytes, _network(pool)), []).append(pool)
-    kept: set[int] = set()
-    for family in alike.values():
-        lowest = min((pool.gpu for pool in family), key=ranking_price)
-        if len(family) < ASKED_FIRST or serves(replace(family[0], gpu=lowest)):
-            kept |= {id(pool) for pool in family}
+    kept = {id(pool) for family in alike.values() for pool in _affordable(family, serves)}
     narrower = [pool for pool in pools[1:] if id(pool) in kept]
     return [list(group) for _, group in groupby(narrower, key=_left_out)]
+
+
+def _affordable(family: Sequence[GpuPool], serves: Callable[[GpuPool], bool]) -> list[GpuPool]:
+    """Return the pools of a family at whose price its widest would serve.
+
+    Args:
+        family: pools that differ by price alone, the widest first.
+        serves: whether a pool has a choice.
+    """
+    if len(family) < ASKED_FIRST:
+        return list(family)
+    cheapest_first = sorted(family, key=lambda pool: ranking_price(pool.gpu))
+    low, high, middle = 0, len(cheapest_first), 0
+    while low < high:
+        if serves(replace(family[0], gpu=cheapest_first[middle].gpu)):
+            low = middle + 1
+        else:
+            high = middle
+        middle = (low + high) // 2
+    return cheapest_first[:low]
 
 
 def _left_out(pool: GpuPool) -> int:
