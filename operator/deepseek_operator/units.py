@@ -107,3 +107,25 @@ def format_usd(amount: Decimal) -> str:
     '39.20'
     """
     return f"{amount:.2f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as people say it.
+
+    Args:
+        count: 0 or more.
+        noun: in the singular, with a plural in ``s``.
+
+    >>> counted(1, "replica"), counted(0, "replica"), counted(1700, "request")
+    ('1 replica', '0 replicas', '1,700 requests')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def not_fitting(replicas: int) -> str:
+    """Return how a number of replicas that have no room is told.
+
+    >>> not_fitting(1), not_fitting(2)
+    ('1 replica does not fit now', '2 replicas do not fit now')
+    """
+    return f"{counted(replicas, 'replica')} {'does' if replicas == 1 else 'do'} not fit now"

@@ -106,7 +106,7 @@ def test_to_zero_after_idle_time_and_back_when_the_gateway_tells(
         wait_condition(kubectl, NAME, "Ready", "True", "ReplicasReady")
         decisions = status(kubectl, NAME)["scaling"]["decisions"]
         assert [each["reason"] for each in decisions] == ["ScaledFromZero", "ScaledToZero"]
-        assert decisions[0]["message"] == "0 to 1 replicas: 3 requests wait at the gateway"
+        assert decisions[0]["message"] == "0 to 1 replica: 3 requests wait at the gateway"
     assert {"ScaledToZero", "ScaledFromZero"} <= reasons(kubectl)
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepseek_operator.capacity.gpu_states import GPU_STATES
+from deepseek_operator.units import not_fitting
 
 PRODUCT_COLUMNS = ("GPU", "Nodes", "GPUs", "Used", "Free", "Unusable", "Shared", "Unhealthy", "USD/hour")
 PLACED_COLUMNS = ("Deployment", "GPU", "GPUs/replica", "Replicas", "Running", "Fit now", "Fit if packed", "More fit")
@@ -58,7 +59,7 @@ def print_capacity(console: Console, found: Mapping[str, Any], *, quotas: bool =
     ]
     print_table(console, "Training jobs beside serving", JOB_COLUMNS, jobs)
     for row in found["unplaced"]:
-        missing = f"{row['replicas']} replicas do not fit now" if row["replicas"] else "no plan"
+        missing = not_fitting(row["replicas"]) if row["replicas"] else "no plan"
         console.print(f"{escape(row['name'])}: {missing}: {escape(row['reason'])}")
     for row in found["stranded"]:
         console.print(f"stranded: {row['gpus']} {row['gpu']} on {escape(row['node'])}: {escape(row['reason'])}")

@@ -66,7 +66,8 @@ def restored(status: JsonObject, now: float) -> ScalingOutcome:
     active, level = by_type.get(conditions.SCALING_ACTIVE), by_type.get(conditions.SLA_MET)
     told = attained = None
     if active is not None and active["reason"] not in NOT_ADOPTED:
-        told = Told(active=active["status"] == "True", reason=active["reason"], message=active["message"], seen=now)
+        holds = active["status"] == "True"
+        told = Told(active=holds, reason=active["reason"], message=active["message"], seen=now, adopted=True)
     if level is not None and level["reason"] not in NOT_JUDGED:
         holds = {"True": True, "False": False}.get(level["status"])
         attained = Attainment(holds=holds, reason=level["reason"], message=level["message"], told=now, agreed=now)

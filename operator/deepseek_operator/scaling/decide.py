@@ -24,6 +24,7 @@ from deepseek_operator.scaling.forecast import (
 from deepseek_operator.scaling.history import History, Observation
 from deepseek_operator.scaling.replica_capacity import Load, ReplicaCapacity
 from deepseek_operator.scaling.signals import Snapshot
+from deepseek_operator.units import counted
 
 HOLD_SECONDS = 1500.0
 """How long less must have been needed before serving replicas are stopped; start-up and drain are paid again else."""
@@ -309,7 +310,7 @@ def _limited(
     return Decision(
         replicas=replicas,
         reason=reason,
-        message=f"{current} to {replicas} replicas: {numbers}{said.get(reason, '')}"
+        message=f"{current} to {counted(replicas, 'replica')}: {numbers}{said.get(reason, '')}"
         if replicas != current
         else f"{_stay(current)}: {numbers}{said.get(reason, '')}",
         terms=terms,

@@ -39,12 +39,14 @@ class Told:
         reason: one CamelCase word.
         message: one sentence.
         seen: when this was last found to be so, in seconds of the decisions' clock.
+        adopted: whether an earlier process told it, so that what it names (such as an address) may be of then.
     """
 
     active: bool
     reason: str
     message: str
     seen: float
+    adopted: bool = False
 
     def says_as(self, other: Told) -> bool:
         """Whether a person would read the same."""
@@ -74,7 +76,7 @@ def next_told(
     if old is None or decision.replicas != current:
         return new
     if (new.active, new.reason) == (old.active, old.reason):
-        return replace(old, seen=now)
+        return new if old.adopted and problem is not None else replace(old, seen=now)
     if new.active and not old.active and now - old.seen < RECOVERED_ROUNDS * round_seconds:
         return old
     steady = new.active and old.active and decision.reason is ScalingReason.STEADY and problem is None

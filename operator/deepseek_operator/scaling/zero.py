@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from deepseek_operator.scaling.readings import Readings
 from deepseek_operator.scaling.signals import Signal
+from deepseek_operator.units import counted
 
 LONGEST_GAP_SECONDS = 150.0
 """Between readings that idle time may span: a scrape gap of two minutes and a round; a longer one proves nothing."""
@@ -120,12 +121,17 @@ def zero_step(rule: ZeroRule, idle: Idle, queued: Signal, *, current: int, now: 
 
 def _from_zero(rule: ZeroRule, queued: Signal) -> ZeroStep | None:
     if rule.least > 0:
-        return ZeroStep(replicas=rule.least, message=f"0 to {rule.least} replicas: minReplicas is {rule.least} now")
+        return ZeroStep(
+            replicas=rule.least, message=f"0 to {counted(rule.least, 'replica')}: minReplicas is {rule.least} now"
+        )
     if not rule.allows_zero:
-        return ZeroStep(replicas=1, message="0 to 1 replicas: scaleToZeroAfterSeconds is 0, which keeps the last")
+        return ZeroStep(replicas=1, message="0 to 1 replica: scaleToZeroAfterSeconds is 0, which keeps the last")
     if not queued.present or queued.value <= 0:
         return None
+    waiting = math.ceil(queued.value)
+    verb = "s" if waiting == 1 else ""
     wanted = min(rule.most, max(1, math.ceil(queued.value / max(1, rule.requests_per_replica))))
     return ZeroStep(
-        replicas=wanted, message=f"0 to {wanted} replicas: {queued.value:,.0f} requests wait at the gateway"
+        replicas=wanted,
+        message=f"0 to {counted(wanted, 'replica')}: {counted(waiting, 'request')} wait{verb} at the gateway",
     )

@@ -67,7 +67,7 @@ def test_jobs_stand_beside_deployments_and_lack_of_room_is_a_no(
     shown = capsys.readouterr().out
     assert refused.value.exit_code == 2
     assert "Training jobs beside serving" in shown
-    assert "sft: 1 replicas do not fit now: needs 4 free h100-sxm5-80gb on one node; serving leaves fewer now" in (
+    assert "sft: 1 replica does not fit now: needs 4 free h100-sxm5-80gb on one node; serving leaves fewer now" in (
         " ".join(shown.split())
     )
     with pytest.raises(typer.Exit):

@@ -112,7 +112,7 @@ def test_to_zero_over_a_restart_and_back_when_the_gateway_tells(sla: object) -> 
     assert driven.rounds(3000) == 0
     driven.source.readings = Readings(queued_at_gateway=Signal(value=2))
     assert driven.rounds(30) == 1
-    assert driven.told() == ("ScaledFromZero", "0 to 1 replicas: 2 requests wait at the gateway")
+    assert driven.told() == ("ScaledFromZero", "0 to 1 replica: 2 requests wait at the gateway")
 
 
 def test_requests_keep_the_last_replica() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deepseek_operator.scaling.decide import Decision, ScalingReason, Terms
@@ -60,6 +62,14 @@ def after(
 def test_what_is_told_next(old: Told | None, reason: ScalingReason, now: float, moved: bool, expected: object):
     found = after(old, reason, now, moved=moved)
     assert (found.active, found.reason, found.message) == expected
+
+
+def test_a_problem_that_an_earlier_process_told_is_told_anew():
+    """Its sentence may name the address of another Prometheus."""
+    old = replace(told(False, PROBLEM.reason.value), adopted=True)
+    found = after(old, MISSING, 30.0, problem=PROBLEM)
+    assert (found.message, found.adopted) == ("vllm:generation_tokens is old; 3 replicas stay", False)
+    assert after(found, MISSING, 60.0, problem=replace(PROBLEM, message="older still")).message == found.message
 
 
 def test_lost_signals_are_told_with_the_problem_and_what_stays():

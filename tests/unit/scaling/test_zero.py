@@ -63,7 +63,7 @@ def test_idle_time(idle: Idle, readings: Readings, ready: int, after: Idle) -> N
         pytest.param(RULE, Idle(), Signal(value=3, age_seconds=300), 0, None, id="an old queue starts nothing"),
         pytest.param(
             RULE, Idle(), Signal(value=1), 0,
-            ZeroStep(replicas=1, message="0 to 1 replicas: 1 requests wait at the gateway"), id="one waits",
+            ZeroStep(replicas=1, message="0 to 1 replica: 1 request waits at the gateway"), id="one waits",
         ),
         pytest.param(
             RULE, Idle(), Signal(value=17), 0,
@@ -79,7 +79,7 @@ def test_idle_time(idle: Idle, readings: Readings, ready: int, after: Idle) -> N
         ),
         pytest.param(
             ZeroRule(least=0, most=4, after_seconds=0, requests_per_replica=8), Idle(), ABSENT, 0,
-            ZeroStep(replicas=1, message="0 to 1 replicas: scaleToZeroAfterSeconds is 0, which keeps the last"),
+            ZeroStep(replicas=1, message="0 to 1 replica: scaleToZeroAfterSeconds is 0, which keeps the last"),
             id="a window allows zero, its owner does not",
         ),
     ],

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from deepseek_operator.capacity.gpu_states import GPU_STATES
+from deepseek_operator.units import not_fitting
 
 Row = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def missing(rows: Sequence[Row]) -> str:
     """Return what does not fit, and why."""
     lines = [
         f"<p class='no' data-unplaced='{escape(row['name'])}'><b>{escape(row['name'])}</b>: "
-        + (f"{row['replicas']} replicas do not fit now" if row["replicas"] else "no plan")
+        + (not_fitting(row["replicas"]) if row["replicas"] else "no plan")
         + f": {escape(row['reason'])}</p>"
         for row in rows
     ]
