@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deepseek_operator.scaling.decide import (
@@ -78,6 +78,9 @@ def test_a_step_down_never_adds_replicas_after_it(low: float, factor: float, at:
 
 @settings(max_examples=3, deadline=None)
 @given(start=heights, end=heights)
+@example(start=7107.082679995425, end=7107.082679995425)
+@example(start=13977.0, end=13977.0)
+@example(start=27234.81452222068, end=27234.81452222068)
 def test_a_ramp_moves_replicas_its_own_way_only(start: float, end: float):
     length = DECISIONS * TICK
     replicas = followed(lambda now: start + (end - start) * now / length, 1)

@@ -209,7 +209,8 @@ def _evaluate(
     work, starts = snapshot.prompt_work.value, snapshot.starts_per_second.value
     waiting = snapshot.waiting.value if snapshot.waiting.present else 0.0
     measured, ready = snapshot.tokens_per_second.value, max(1, snapshot.ready)
-    running = snapshot.running.value if snapshot.running.present else measured * pace
+    by_little = min(measured * pace, float(ready * capacity.limits.batch))
+    running = snapshot.running.value if snapshot.running.present else by_little
     context = max(1.0, snapshot.cached_tokens.value / max(1.0, running))
     history = _corrected(history, capacity, running / ready, min(0.9, work / ready), context, pace)
     known = replace(capacity, step_factor=history.step_factor)
