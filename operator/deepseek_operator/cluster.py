@@ -47,7 +47,7 @@ UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 """Field selector of the pods that can hold GPUs."""
 
 MAX_CONNECTIONS = 32
-"""Calls in flight at once; API servers queue fairly per user, so more would only wait there."""
+"""Calls in flight at once, watches not counted; API servers queue fairly per user, so more would only wait there."""
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON."""
@@ -336,7 +336,8 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
         ClusterError: no usable configuration was found; the text says what to set.
     """
     configuration = kubernetes_client.Configuration()
-    configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    # No limit here: each watch keeps a connection, and those of several namespaces would leave none for calls.
+    configuration.connection_pool_maxsize = 0
     # With it, each request reads ~/.netrc in a thread, a third of its cost; proxies come from the configuration.
     configuration.client_session_kwargs = {"trust_env": False}
     # What the library has to tell is in the error; without a handler it would print it on stderr as well.

@@ -20,6 +20,28 @@ _ROW = re.compile(r"^(\S+)\s+\[.*?\]\s+\[(.*?)\]\s+\[(.*?)\]$")
 """A line of `kubectl auth can-i --list`: resource, URLs, names and verbs."""
 
 
+def definition(plural: str, kind: str, group: str) -> dict[str, Any]:
+    """Return a definition of somebody else's kind that takes anything; only the rights to it are of interest."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"plural": plural, "kind": kind},
+            "scope": "Namespaced",
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}},
+            ],
+        },
+    }
+
+
+POD_MONITORS = definition("podmonitors", "PodMonitor", "monitoring.coreos.com")
+LEADER_WORKER_SETS = definition("leaderworkersets", "LeaderWorkerSet", "leaderworkerset.x-k8s.io")
+
+
 @dataclass(frozen=True, order=True)
 class Right:
     """One verb on one resource, written ``resource.group/subresource`` as kubectl does."""
@@ -38,16 +60,16 @@ class Request:
     code: int
 
 
-def granted(kubectl: Kubectl, account: str = ACCOUNT) -> set[Right]:
+def granted(kubectl: Kubectl, account: str) -> set[Right]:
     """Return what `kubectl auth can-i --list` shows of an account in the namespace of ``kubectl``."""
     lines = kubectl("auth", "can-i", "--list", f"--as={account}").splitlines()
     rows = [found for line in lines if (found := _ROW.match(line.strip()))]
     return {Right(row[1], verb) for row in rows for verb in row[3].split()}
 
 
-def own(kubectl: Kubectl) -> set[Right]:
-    """Return what the operator's account has and not every account has, in the namespace of ``kubectl``."""
-    return granted(kubectl) - granted(kubectl, NOBODY)
+def own(kubectl: Kubectl, account: str = ACCOUNT) -> set[Right]:
+    """Return what an operator's account has and not every account has, in the namespace of ``kubectl``."""
+    return granted(kubectl, account) - granted(kubectl, NOBODY)
 
 
 def requests_of(log: Path, account: str = ACCOUNT) -> list[Request]:
