@@ -16,7 +16,7 @@ from deepseek_operator.capacity.placement.one_by_one import GRADIENT_ALONE, OneB
 ORDERS = range(42, 52)
 SECONDS = 180.0
 SAMPLES = range(10)
-SAMPLE_SECONDS = 60.0
+SAMPLE_SECONDS = 180.0
 
 
 @pytest.mark.parametrize("workload", sorted(FGD_EXPECTED_PERCENT))
@@ -54,7 +54,7 @@ def test_the_known_set(workload: str) -> None:
 
 
 def test_samples_of_forty_nodes() -> None:
-    """Print how far from the best that may be the placement of ten samples is after a minute, or when it is proven."""
+    """Print when the placements of ten samples are proven to be the best."""
     print("\nsample  GPUs asked  placed  at most  gap       seconds")
     for seed in SAMPLES:
         nodes, wanted = sample("default", seed, 40)
@@ -65,4 +65,4 @@ def test_samples_of_forty_nodes() -> None:
             f"{seed:6}  {asked:10.2f}  {found.allocated_gpus:6.2f}  {found.bound_gpus:7.2f}  "
             f"{found.gap_percent:.4f} %  {time.perf_counter() - started:6.1f}"
         )
-        assert found.allocated_gpus <= found.bound_gpus + 1e-6
+        assert found.allocated_gpus == pytest.approx(found.bound_gpus, abs=1e-6)

@@ -1,7 +1,8 @@
 """Places a known set of pods as well as it can be done, and says how far from the best that may be.
 
-Nodes that are alike are filled with patterns, sets of pods that one node holds; `column_generation` finds them, chooses
-whole numbers of nodes and proves a bound. It begins with what placing the pods one by one gives, so the answer is never
+First the nodes that are alike are looked upon as one (`kinds_of_nodes`), which proves a bound and, dealt out, may reach
+it. Else they are filled with patterns, sets of pods that one node holds; `column_generation` finds them, chooses whole
+numbers of nodes and proves another bound. All begin with what placing the pods one by one gives, so the answer is never
 worse than that. Pods without GPUs find their places last, where they cost none.
 """
 
@@ -15,10 +16,23 @@ from dataclasses import dataclass
 
 from deepseek_operator.capacity.placement.bound import allocation_bound_gpus
 from deepseek_operator.capacity.placement.column_generation import CLOSE_ENOUGH, ROUNDING, ColumnGeneration
-from deepseek_operator.capacity.placement.filling import best_order, gpus_of
+from deepseek_operator.capacity.placement.dealing import dealt
+from deepseek_operator.capacity.placement.filling import best_order, gpus_of, refilled
+from deepseek_operator.capacity.placement.kinds_of_nodes import choose_for_kinds
 from deepseek_operator.capacity.placement.node_pattern import NodePattern
 from deepseek_operator.capacity.placement.polish import better_of, columns_of, polished
 from deepseek_operator.capacity.placement.problem import WHOLE_GPU_MILLI, PodShape, Room, Spot
+
+KINDS_TRIES = ((1.0, 0), (0.95, 8), (0.97, 8), (0.93, 8), (0.9, 8))
+"""Shares of the nodes' CPU and memory with which kinds of nodes are filled, and GPUs of a kind up to which each node is
+looked upon alone; the first one proves the bound.
+
+Source: on ten samples of 40 nodes of the Alibaba trace 0, 8, 16 and 32 GPUs and shares from 0.84 to 1 were tried; the
+bound is quickest without singles, and 0.95 with singles of 8 reaches it for all ten.
+"""
+
+KINDS_SHARE = 0.2
+"""Share of the time for filling kinds of nodes."""
 
 DIVE_SHARE = 0.3
 """Share of the time that is left for the dive."""
@@ -78,8 +92,12 @@ def _improved(
     close_enough: float,
 ) -> tuple[float, list[NodePattern]]:
     """Return a bound and patterns of the nodes that are at least as good as those given."""
-    seconds = deadline - time.monotonic()
     with_gpus = {shape: count for shape, count in pods.items() if shape.gpus}
+    seconds = deadline - time.monotonic()
+    bound, nodes = _by_kinds(rooms, pods, nodes, bound, deadline - seconds * (1 - KINDS_SHARE), close_enough)
+    if gpus_of(nodes) >= bound * (1 - close_enough) - ROUNDING:
+        return bound, nodes
+    seconds = deadline - time.monotonic()
     search = ColumnGeneration(Counter(rooms), with_gpus, columns_of(rooms, nodes))
     proven = search.generate(deadline - seconds * (DIVE_SHARE + WHOLE_NUMBERS_SHARE), bound)
     bound = min(bound, _reachable(proven, with_gpus))
@@ -92,6 +110,31 @@ def _improved(
         chosen = search.choice(seconds=max(1.0, (deadline - time.monotonic()) / 2), start=start)
         nodes = better_of(rooms, pods, nodes, chosen)
     return bound, polished(rooms, pods, nodes, enough, deadline)
+
+
+def _by_kinds(
+    rooms: Sequence[Room],
+    pods: Mapping[PodShape, int],
+    nodes: list[NodePattern],
+    bound: float,
+    deadline: float,
+    close_enough: float,
+) -> tuple[float, list[NodePattern]]:
+    """Return a bound and patterns of the nodes, found by filling all nodes of a kind together."""
+    with_gpus = {shape: count for shape, count in pods.items() if shape.gpus}
+    alike = Counter(room for room in rooms if any(room.free_milli))
+    for number, (share, single_gpus) in enumerate(KINDS_TRIES):
+        left = deadline - time.monotonic()
+        if left <= 0 or gpus_of(nodes) >= bound * (1 - close_enough) - ROUNDING:
+            break
+        each = left / min(2, len(KINDS_TRIES) - number)
+        found = choose_for_kinds(alike, with_gpus, host_share=share, single_gpus=single_gpus, seconds=each)
+        if found is None:
+            break
+        if number == 0:
+            bound = min(bound, _reachable(min(bound, found.bound_gpus), with_gpus))
+        nodes = max(nodes, refilled(rooms, dealt(rooms, found, deadline), pods), key=gpus_of)
+    return bound, nodes
 
 
 def _reachable(bound: float, pods: Mapping[PodShape, int]) -> float:
