@@ -86,13 +86,14 @@ class Board:
         self._features = inventory.features
         self._domain_label = domain_label
         self._nodes = {node.name: _without(node, gone) if gone else node for node in inventory.nodes}
+        self._free = {name: node.free_gpus for name, node in self._nodes.items()}
         self._host: dict[str, HostUse] = {}
         self._changes: list[str] = []
         self._known: dict[tuple[Need, tuple[str, ...]], _Looked] = {}
 
     def free_gpus(self, name: str) -> int:
         """Return the whole GPUs that are free on a node."""
-        return self._nodes[name].free_gpus
+        return self._free[name]
 
     def host(self, name: str) -> HostUse:
         """Return what a node has for pods; 0 for what it does not tell of."""
@@ -108,7 +109,7 @@ class Board:
         """Return how many pods of a replica a node takes."""
         node = self._nodes[name]
         if need.share is None:
-            places = node.free_gpus // need.gpus
+            places = self._free[name] // need.gpus
         else:
             key = need.share.key
             offer = next((each for each in offers_of(node, self._features) if each.share.key == key), None)
@@ -156,12 +157,14 @@ class Board:
 
     def take(self, name: str, need: Need) -> None:
         """Put one pod of a replica on a node."""
-        node = self._nodes[name]
-        pod = PodFacts(namespace="", name="", node=name, gpus=need.held(), host=need.host, labels={})
-        free = node.free_gpus - need.gpus if need.share is None else node.free_gpus
         self._host[name] = self.free_host(name).minus(need.host)
-        self._nodes[name] = replace(node, pods=(*node.pods, pod), free_gpus=free)
         self._changes.append(name)
+        if need.share is None:
+            self._free[name] -= need.gpus
+            return
+        node = self._nodes[name]  # free shares are counted pod by pod
+        pod = PodFacts(namespace="", name="", node=name, gpus=need.held(), host=need.host, labels={})
+        self._nodes[name] = replace(node, pods=(*node.pods, pod))
 
     def _looked(self, need: Need, nodes: Sequence[str]) -> _Looked:
         """Return what some nodes have room for; only those that changed since are looked at again."""

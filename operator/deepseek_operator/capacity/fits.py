@@ -201,6 +201,8 @@ def count_in(free_gpus: Iterable[int], gpus_per_node: int, nodes_per_replica: in
     (3, 1, 1)
     """
     places = [free // gpus_per_node for free in free_gpus]
+    if nodes_per_replica == 1:
+        return sum(places)
     low, high = 0, sum(places) // nodes_per_replica
     while low < high:
         middle = (low + high + 1) // 2

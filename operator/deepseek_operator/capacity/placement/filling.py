@@ -22,12 +22,16 @@ def evenly(pods: Mapping[PodShape, int]) -> list[PodShape]:
 
 
 def best_order(rooms: Sequence[Room], pods: Mapping[PodShape, int]) -> list[NodePattern]:
-    """Return the pattern of each node when the pods come one by one: the best of two orders."""
+    """Return the pattern of each node when the pods come one by one: the best of two orders, if the first is not all."""
     largest_first = sorted(
         pods, key=lambda shape: (not shape.gpus, -bool(shape.products), -shape.gpus, -shape.gpu_milli, shape)
     )
-    orders = [evenly(pods), [shape for shape in largest_first for _ in range(pods[shape])]]
-    return max((filled_up(rooms, [NodePattern(())] * len(rooms), order, pods) for order in orders), key=gpus_of)
+    empty = [NodePattern(())] * len(rooms)
+    found = filled_up(rooms, empty, evenly(pods), pods)
+    if sum(count for node in found for _, count in node.counts) == sum(pods.values()):
+        return found
+    order = [shape for shape in largest_first for _ in range(pods[shape])]
+    return max(found, filled_up(rooms, empty, order, pods), key=gpus_of)
 
 
 def filled_up(
@@ -54,6 +58,8 @@ def filled_up(
 
 def left_of(room: Room, node: NodePattern) -> Room:
     """Return what a pattern leaves of a node."""
+    if not node.counts:
+        return room
     free = list(room.free_milli)
     for gpu, shapes in node.parts:
         free[gpu] -= sum(shape.gpu_milli for shape in shapes)
