@@ -22,7 +22,7 @@ def evenly(pods: Mapping[PodShape, int]) -> list[PodShape]:
 
 
 def best_order(rooms: Sequence[Room], pods: Mapping[PodShape, int]) -> list[NodePattern]:
-    """Return the pattern of each node when the pods come one by one: the best of two orders, if the first is not all."""
+    """Return the pattern of each node when the pods come one by one: in the better of two orders."""
     largest_first = sorted(
         pods, key=lambda shape: (not shape.gpus, -bool(shape.products), -shape.gpus, -shape.gpu_milli, shape)
     )
