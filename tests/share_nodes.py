@@ -24,12 +24,21 @@ MIG_MIB = {"1g.10gb": "9984", "3g.40gb": "40448", "1g.10gb.me": "9984", "1g.20gb
 """Memory labels of an H100's slices, by profile as labels spell it."""
 
 
-def mig_node(name: str, slices: Mapping[str, int], **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - of gpu_node
-    """Return a node of eight H100 under MIG strategy ``mixed``."""
+def mig_node(
+    name: str,
+    slices: Mapping[str, int],
+    whole: int = 0,
+    counted: bool = True,
+    **changes: Any,  # noqa: ANN401 - of gpu_node
+) -> dict[str, Any]:
+    """Return a node of eight H100 under MIG strategy ``mixed``, some of them whole; uncounted without the label."""
     labels = {f"nvidia.com/mig-{profile}.memory": MIG_MIB[profile] for profile in slices if profile in MIG_MIB}
     labels |= {"nvidia.com/mig.strategy": "mixed", "nvidia.com/mig.capable": "true"} | changes.pop("more_labels", {})
     allocatable = {f"nvidia.com/mig-{profile}": str(count) for profile, count in slices.items()}
-    return gpu_node(name, more_labels=labels, allocatable={"nvidia.com/gpu": "0"} | allocatable, **changes)
+    node = gpu_node(name, more_labels=labels, allocatable={"nvidia.com/gpu": str(whole)} | allocatable, **changes)
+    if not counted:
+        del node["metadata"]["labels"]["nvidia.com/gpu.count"]
+    return node
 
 
 def single_mig_node(name: str, profile: str = "1g.10gb", slices: int = 56, **more_labels: str) -> dict[str, Any]:

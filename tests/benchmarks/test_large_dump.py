@@ -47,9 +47,7 @@ def test_a_dump_of_more_than_500_mb(tmp_path: Path) -> None:
             file.write((",\n" if number else "") + json.dumps(item, indent=4))
         file.write('\n    ],\n    "kind": "List"\n}\n')
     started = time.perf_counter()
-    told = subprocess.run(
-        [sys.executable, "-c", READ, str(dump)], capture_output=True, text=True, check=True
-    )
+    told = subprocess.run([sys.executable, "-c", READ, str(dump)], capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
     size = dump.stat().st_size

@@ -30,7 +30,8 @@ class NodeInventory:
         sharing: whether what the scheduler hands out is a whole GPU.
         physical_gpus: GPUs in the node, never multiplied by sharing; the fewest that hold its MIG slices where no
             label counts them, 0 when that cannot be told.
-        allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
+        allocatable_gpus: whole, healthy GPUs that pods can request, those beside MIG slices too; 0 when facts
+            contradict or all GPUs are shared.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
         host: allocatable CPU, memory and pods of the node; zeros where not told.
         others: what pods without GPUs hold of them.

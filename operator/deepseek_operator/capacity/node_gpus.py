@@ -57,7 +57,8 @@ class NodeGpus:
         sharing: whether what the scheduler hands out is a whole GPU.
         physical_gpus: GPUs in the node, never multiplied by sharing; the fewest that hold its MIG slices where no
             label counts them, 0 when that cannot be told.
-        allocatable_gpus: whole, healthy GPUs that pods can request; 0 when GPUs are shared or facts contradict.
+        allocatable_gpus: whole, healthy GPUs that pods can request, those beside MIG slices too; 0 when facts
+            contradict or all GPUs are shared.
         usable_memory_bytes: of one GPU, as an engine sees it; None when not known.
         exclusions: why nothing is planned on it, as clauses; empty when something may be.
         warnings: what an owner of the cluster should know, as sentences.
@@ -90,11 +91,12 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
     reported, labelled = node.allocatable.get(resource, 0), match.gpu_count
     sharing = _sharing(node, match)
     whole = sharing is GpuSharing.WHOLE
+    beside = reported if _whole_beside_slices(match, sharing, resource) else 0
     impossible = max(reported, labelled or 0) > MOST_GPUS_PER_NODE
-    contradicts = whole and (impossible or (labelled is not None and reported > labelled))
+    contradicts = bool(whole or beside) and (impossible or (labelled is not None and reported > labelled))
     usable_bytes = _usable_memory_bytes(node, match)
     shares, no_share = ((), "") if whole else _shares(node, match, sharing, product, usable_bytes)
-    if whole:
+    if whole or beside:
         exclusions = [
             *_product_exclusions(match.gpu, product, usable_bytes),
             *_affinity_exclusions(match.gpu, node.labels),
@@ -108,15 +110,17 @@ def node_gpus(node: NodeFacts) -> NodeGpus:
             f"{labelled - reported} of {labelled} GPUs are not offered as {resource}, as if unhealthy; "
             "planning counts the others"
         )
-    if (not whole and not shares) or contradicts:
+    if beside and no_share:
+        warnings.append(f"nothing is planned on its MIG slices: {no_share}")
+    if (not whole and not beside and not shares) or contradicts:
         warnings.append(f"nothing is planned on it: {exclusions[-1]}{f'; {no_share}' if no_share else ''}")
     return NodeGpus(
         gpu=match.gpu,
         product=product,
         resource=resource,
         sharing=sharing,
-        physical_gpus=0 if impossible else _physical_gpus(node, match, sharing, reported, shares),
-        allocatable_gpus=0 if contradicts or not whole else reported,
+        physical_gpus=0 if impossible else _physical_gpus(match, sharing, reported, beside, shares),
+        allocatable_gpus=0 if contradicts or not (whole or beside) else reported,
         usable_memory_bytes=usable_bytes,
         exclusions=tuple(exclusions),
         warnings=tuple(warnings),
@@ -185,10 +189,20 @@ def _sharing(node: NodeFacts, match: GpuMatch) -> GpuSharing:
     return match.sharing
 
 
+def _whole_beside_slices(match: GpuMatch, sharing: GpuSharing, resource: str) -> bool:
+    """Return whether the node offers whole GPUs beside MIG slices that have resources of their own.
+
+    Source: NVIDIA/k8s-device-plugin, README, MIG strategy ``mixed``: GPUs that are not in MIG mode stay whole ones.
+    """
+    return (
+        sharing is GpuSharing.MIG and match.sharing is GpuSharing.WHOLE and not resource.startswith(MIG_RESOURCE_PREFIX)
+    )
+
+
 def _physical_gpus(
-    node: NodeFacts, match: GpuMatch, sharing: GpuSharing, reported: int, shares: Sequence[ShareOffer]
+    match: GpuMatch, sharing: GpuSharing, reported: int, beside: int, shares: Sequence[ShareOffer]
 ) -> int:
-    """Return the GPUs of the node; allocatable is never trusted if shared.
+    """Return the GPUs of the node, ``beside`` of them whole beside MIG slices; allocatable is not trusted if shared.
 
     Under the MIG strategy ``single`` the label counts slices; then the fewest GPUs that hold the slices are counted.
     Source: NVIDIA GPU feature discovery, ``internal/lm/resource.go``: the label of full GPUs counts those in MIG mode
@@ -199,7 +213,8 @@ def _physical_gpus(
         if match.gpu is None:
             return 0
         slices = ((mig_profile(match.gpu, each.share.profile), each.slices) for each in shares)
-        return min(MOST_GPUS_PER_NODE, math.ceil(sum(profile.gpu_share * count for profile, count in slices)))
+        cut = math.ceil(sum(profile.gpu_share * count for profile, count in slices))
+        return min(MOST_GPUS_PER_NODE, beside + cut)
     if labelled is not None:
         return labelled
     return reported if sharing is GpuSharing.WHOLE else 0

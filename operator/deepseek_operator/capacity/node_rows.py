@@ -24,8 +24,8 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 def node_rows(inventory: Inventory, answer: FleetAnswer, stranded: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row per GPU node, by name.
 
-    ``held`` + ``coming`` + ``free`` + ``stranded`` + ``unhealthy`` are the GPUs of the row; of a node whose GPUs are
-    shared only ``held`` is told, in the units that its pods ask for.
+    ``held`` + ``coming`` + ``free`` + ``stranded`` + ``unhealthy`` are the GPUs of the row; of a node with shared GPUs
+    only ``held`` is told, in the units that its pods ask for.
 
     Args:
         inventory: of the cluster.

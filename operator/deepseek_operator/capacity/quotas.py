@@ -191,11 +191,12 @@ def _product_row(product: str, total: int, claims: Sequence[Claim]) -> dict[str,
 
 
 def _totals(inventory: Inventory) -> dict[str, int]:
-    """Return the whole GPUs that pods can request, by product."""
+    """Return the whole GPUs that pods can hold, by product: of nodes that take no new pods those that are held."""
     found: Counter[str] = Counter()
     for node in inventory.nodes:
         if node.allocatable_gpus:
-            found[_product(node)] += node.allocatable_gpus
+            held = min(node.requested_gpus, node.allocatable_gpus)
+            found[_product(node)] += node.allocatable_gpus if node.schedulable else held
     return dict(found)
 
 

@@ -127,7 +127,9 @@ def load_cluster(data: Mapping[str, object]) -> ClusterFacts:
     """Return everything that a snapshot or a ``List`` tells; see `load_snapshot`."""
     if not isinstance(data, Mapping):
         raise InventoryError(f"a cluster snapshot is an object, not a {type(data).__name__}; {_REMEDY}")
-    kind, api_version = str(data.get("kind")), str(data.get("apiVersion"))
+    if not data.get("kind"):
+        raise InventoryError(f"the file does not say its kind; {_REMEDY}")
+    kind, api_version = str(data["kind"]), str(data.get("apiVersion") or "")
     try:
         if kind == KIND and api_version == API_VERSION:
             return _loaded(data)
@@ -135,9 +137,8 @@ def load_cluster(data: Mapping[str, object]) -> ClusterFacts:
             return facts_of_list(items_at(data, "items"), kind)
     except InventoryError as error:
         raise InventoryError(f"{error}; {_REMEDY}") from error
-    raise InventoryError(
-        f"{shortened(kind)} of {shortened(api_version)} is no cluster snapshot that this version reads; {_REMEDY}"
-    )
+    found = f"{shortened(kind)} of {shortened(api_version or 'no apiVersion')}"
+    raise InventoryError(f"{found} is no cluster snapshot that this version reads; {_REMEDY}")
 
 
 def facts_of_list(items: Iterable[Mapping[str, object]], kind: str = "List") -> ClusterFacts:

@@ -10,12 +10,11 @@ import typer
 
 from deepseek_operator.cli.files import ClusterFile, Kubeconfig, read_deployments, read_facts
 from deepseek_operator.cli.output import EXIT_NO, OutputFormat, PageFormat, console, write
-from deepseek_operator.errors import InvalidSpecError, shortened
+from deepseek_operator.errors import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepseek_operator.api.v1alpha1 import DeepSeekDeployment
     from deepseek_operator.capacity.facts import NodeFacts, PodFacts
     from deepseek_operator.capacity.inventory import Inventory
     from deepseek_operator.capacity.jobs import Job
@@ -68,11 +67,11 @@ def capacity(
     ] = PageFormat.TABLE,
 ) -> None:
     """Say what runs and what fits on a cluster; exit code 2 when something that was asked for does not fit now."""
+    from deepseek_operator.capacity.domains import refuse_unknown_domain
     from deepseek_operator.capacity.inventory import inventory
     from deepseek_operator.capacity.report import capacity_report
 
     deployments = read_deployments(filename) if filename else []
-    _refuse_twice(deployments)
     trained = _read_jobs(jobs)
     facts = read_facts(cluster, kubeconfig)
     nodes, pods = facts.nodes, facts.pods
@@ -80,6 +79,7 @@ def capacity(
 
     def report(nodes: Sequence[NodeFacts], pods: Sequence[PodFacts]) -> dict[str, Any]:
         known = inventory(nodes, pods, facts.measurements, facts.features)
+        refuse_unknown_domain(known, group_domain)
         wanted = [_wanted(known, text) for text in free or []]
         return capacity_report(
             deployments,
@@ -99,7 +99,7 @@ def capacity(
     elif output is PageFormat.TABLE:
         from deepseek_operator.cli.capacity_text import print_capacity
 
-        print_capacity(console(), found, quotas=quotas)
+        print_capacity(console(unbroken=True), found, quotas=quotas)
     else:
         write(found, OutputFormat(output.value))
     if found["unplaced"]:
@@ -145,10 +145,3 @@ def _wanted(known: Inventory, text: str) -> Wanted:
     if not count.isascii() or not count.isdecimal():
         raise typer.BadParameter(f"--free {shortened(text)!r}: write GPU=N, such as h100-sxm5-80gb=8")
     return wanted_gpus(known, shortened(product), int(count[:9]))
-
-
-def _refuse_twice(deployments: Sequence[DeepSeekDeployment]) -> None:
-    names = [(each.metadata.namespace, each.metadata.name) for each in deployments]
-    for namespace, name in names:
-        if names.count((namespace, name)) > 1:
-            raise InvalidSpecError("metadata.name", f"{name} is there twice in namespace {namespace}; rename one")

@@ -180,7 +180,7 @@ def _print_for_people(header: list[str], cells: list[list[str]]) -> None:
         table.add_column(name, overflow="fold")
     for line in cells:
         table.add_row(*line)
-    output.console().print(table)
+    output.console(unbroken=True).print(table)
 
 
 def _print_aligned(lines: list[list[str]]) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_SNAPSHOT_BYTES = 1024 * MIB
 """A snapshot of 10,000 nodes is some 10 MiB; files that are no list of objects and larger are a mistake."""
 
+MOST_TEXT_BYTES = 4 * MIB
+"""Longest text of an object; etcd takes whole objects of 1.5 MiB, and parsers of streams are slow with longer ones."""
+
 HEAD_BYTES = 4096
 """In which the kind of a file is looked for; kubectl writes that of a list last, snapshots and the API server first."""
 
@@ -61,7 +64,7 @@ class _Chunks:
         """Return the next bytes; none for a size of 0, by which ijson finds out that they are bytes.
 
         Raises:
-            InventoryError: they nest deeper than any object of Kubernetes.
+            InventoryError: they nest deeper, or hold a longer text, than any object of Kubernetes.
         """
         if self._head and size:
             piece, self._head = self._head, b""
@@ -69,6 +72,8 @@ class _Chunks:
             piece = self._file.read(size)
         if not self._nesting.within(piece):
             raise InventoryError(f"it nests more than {MOST_LEVELS:,} levels deep")
+        if self._nesting.text_bytes > MOST_TEXT_BYTES:
+            raise InventoryError("it holds a text of more than 4 MiB, larger than any object of Kubernetes")
         return piece
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,7 @@ def read_deployments(name: str) -> list[DeepSeekDeployment]:
     """Return the DeepSeekDeployments of a file, or of standard input for ``-``.
 
     Raises:
-        InvalidSpecError: the file holds none, is too large, or one of them is wrong.
+        InvalidSpecError: the file holds none, is too large, one of them is wrong, or two have one name.
         OSError: the file cannot be read.
     """
     from deepseek_operator.api.parse import parse_documents
@@ -52,6 +53,10 @@ def read_deployments(name: str) -> list[DeepSeekDeployment]:
     deployments = list(parse_documents(text))
     if not deployments:
         raise InvalidSpecError("", f"{name} holds no DeepSeekDeployment")
+    names = Counter((each.metadata.namespace, each.metadata.name) for each in deployments)
+    for (namespace, twice), count in names.items():
+        if count > 1:
+            raise InvalidSpecError("metadata.name", f"{twice} is there twice in namespace {namespace}; rename one")
     return deployments
 
 

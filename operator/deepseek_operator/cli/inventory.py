@@ -48,7 +48,7 @@ def _print_table(found: Inventory) -> None:
             format_gib(node.host_memory_bytes) if node.host_memory_bytes else "-",
             "; ".join((*map(_offered, node.shares), *node.exclusions, *node.warnings)),
         )
-    screen = console()
+    screen = console(unbroken=True)
     screen.print(table)
     states = Counter[str]()
     for node in found.nodes:

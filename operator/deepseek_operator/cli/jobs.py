@@ -60,6 +60,8 @@ def _job(line: bytes) -> Job:
     copies: Any = own.get("copies", 1)
     if not name:
         raise InvalidSpecError("name", "a job needs a name")
+    if not name.isprintable():
+        raise InvalidSpecError("name", f"{shortened(ascii(name))} has control characters; write printable text")
     if copies < 1 or copies > MAX_JOBS:
         raise InvalidSpecError("copies", f"write 1 to {MAX_JOBS}")
     question = parse_question(json.dumps(content))

@@ -14,7 +14,7 @@ _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Nesting:
-    """Follows the depth of a text that comes in pieces.
+    """Follows the depth of a text that comes in pieces, and how long the string is in which the last piece ended.
 
     >>> nesting = Nesting()
     >>> [nesting.within(piece) for piece in (b'{"a": "[[[[', b'[[", "b": [', b"1]}")]
@@ -24,6 +24,7 @@ class Nesting:
     """
 
     def __init__(self) -> None:
+        self.text_bytes = 0
         self._depth = 0
         self._in_string = False
         self._escaped = False
@@ -48,11 +49,12 @@ class Nesting:
             end = _REST_OF_STRING.match(piece, start)
             if end is None:
                 self._escaped = _ends_escaped(piece[start:])
+                self.text_bytes += len(piece)
                 return b""
             piece = piece[end.end() :]
         outside = _STRING.sub(b"", piece)
         before, quote, inside = outside.partition(b'"')
-        self._in_string = bool(quote)
+        self._in_string, self.text_bytes = bool(quote), len(inside)
         self._escaped = bool(quote) and _ends_escaped(inside)
         return before
 

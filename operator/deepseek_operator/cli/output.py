@@ -19,6 +19,13 @@ EXIT_NO = 2
 """Exit codes of every verb: yes, any error, and a sound "no" (infeasible, does not fit)."""
 
 
+PIPED_COLUMNS = 120
+"""Width of prose for programs and files."""
+
+UNBROKEN_COLUMNS = 100_000
+"""Width of tables for programs that read line by line: no line is longer."""
+
+
 class OutputFormat(StrEnum):
     """Forms of an answer."""
 
@@ -42,12 +49,18 @@ Output = Annotated[
 """The option that every verb with an answer has."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that is plain when nobody looks (no terminal), 120 columns wide there."""
+def console(*, stderr: bool = False, unbroken: bool = False) -> Console:
+    """Return a console that is plain when nobody looks (no terminal).
+
+    Args:
+        stderr: whether it writes there.
+        unbroken: whether no line is broken where nobody looks, as of tables that programs read line by line.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False, soft_wrap=False)
+    piped = UNBROKEN_COLUMNS if unbroken else PIPED_COLUMNS
+    return Console(stderr=stderr, width=None if stream.isatty() else piped, highlight=False, soft_wrap=False)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -51,7 +51,7 @@ def status(
         table.add_column(column, justify="right" if column == "USD/hour" else "left")
     for row in rows:
         table.add_row(*(escape(str(value if value is not None else "-")) for value in row.values()))
-    screen = console()
+    screen = console(unbroken=True)
     screen.print(table if rows else "there is no DeepSeekDeployment")
     if rows:
         screen.print(f"{len(rows)} DeepSeekDeployment{'' if len(rows) == 1 else 's'}, {total} USD per hour")

@@ -24,6 +24,16 @@ CORDONED = gpu_node("n", unschedulable=True)
         ),
         pytest.param((gpu_node("n", allocatable={"nvidia.com/gpu": "9"}),), {"unusable": 8}, id="contradicting"),
         pytest.param((mig_node("n", {"3g.40gb": 4, "1g.10gb": 14}),), {"shared": 8}, id="MIG mixed"),
+        pytest.param(
+            (mig_node("n", {"1g.10gb": 14}, whole=6), gpu_pod("p", gpus=2, node="n")),
+            {"used": 2, "free": 4, "shared": 2},
+            id="whole GPUs beside MIG slices",
+        ),
+        pytest.param(
+            (mig_node("n", {"3g.40gb": 3}, whole=4, counted=False),),
+            {"free": 4, "shared": 2},
+            id="no label counts them",
+        ),
         pytest.param((single_mig_node("n"),), {"shared": 8}, id="MIG single"),
         pytest.param((single_mig_node("n", profile="3g.40gb", slices=5),), {"shared": 3}, id="the fewest for slices"),
         pytest.param((sliced_node("n"), share_pod("p", "n", {"nvidia.com/gpu": "5"})), {"shared": 8}, id="time slices"),

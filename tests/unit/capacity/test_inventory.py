@@ -121,13 +121,6 @@ def test_which_pods_hold_gpus(pod: dict[str, Any], requested: int):
             id="MIG slices under the plain resource name are never counted as GPUs",
         ),
         pytest.param(
-            gpu_node("n", allocatable={"nvidia.com/gpu": "6", "nvidia.com/mig-1g.10gb": "14"}),
-            8,
-            0,
-            ("its GPUs are cut into MIG slices and not offered whole",),
-            id="a node that mixes whole GPUs and MIG slices",
-        ),
-        pytest.param(
             gpu_node("n", allocatable={"nvidia.com/gpu": "80"}, more_labels={"nvidia.com/gpu.count": "8"}),
             8,
             0,

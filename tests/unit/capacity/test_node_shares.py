@@ -11,11 +11,12 @@ from deepseek_operator.capacity.facts import NodeFacts
 from deepseek_operator.capacity.hami import HamiNode, loaded_hami
 from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.node_shares import ShareOffer
+from deepseek_operator.capacity.supply import supply
 from deepseek_operator.catalog.gpu_rows import usable_bytes_from_label
 from deepseek_operator.catalog.gpus import gpu
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.units import MIB
-from share_nodes import hami_node, mig_node, only_node, single_mig_node, sliced_node
+from share_nodes import hami_node, inventory_of, mig_node, only_node, share_pod, single_mig_node, sliced_node
 
 L40S_BYTES = gpu("l40s").usable_memory_bytes
 assert L40S_BYTES is not None
@@ -243,3 +244,17 @@ def test_more_devices_of_claims_than_a_node_can_have_are_not_counted_through():
     (node,) = inventory([NodeFacts(name="n", labels={}, allocatable={}, devices=devices)], []).nodes
     assert node.shares == ()
     assert node.warnings[-1].endswith("shares of GPUs, and no node has more than 16,384")
+
+
+def test_whole_gpus_beside_mig_slices_are_planned_on_as_well() -> None:
+    node = only_node(mig_node("n", {"1g.10gb": 14}, whole=6), share_pod("p", "n", {"nvidia.com/mig-1g.10gb": "1"}))
+    assert (node.allocatable_gpus, node.free_gpus, node.plannable, node.warnings) == (6, 6, True, ())
+    assert [(each.share.profile, each.slices) for each in node.shares] == [("1g.10gb", 14)]
+    pools = supply(inventory_of(mig_node("n", {"1g.10gb": 14}, whole=6))).pools
+    assert [(pool.share is None, pool.nodes_by_gpu_count) for pool in pools] == [(True, ((6, 1),)), (False, ((14, 1),))]
+
+
+def test_slices_of_unknown_memory_leave_the_whole_gpus_usable() -> None:
+    node = only_node(mig_node("n", {"1g.12gb": 7}, whole=4))
+    assert (node.allocatable_gpus, node.plannable, node.shares) == (4, True, ())
+    assert node.warnings[0].startswith("nothing is planned on its MIG slices: unknown MIG profile '1g.12gb'")

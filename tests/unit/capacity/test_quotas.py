@@ -10,6 +10,7 @@ from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.quotas import promises_of, quota_view
 from model_factories import make_deployment
 from plan_values import plan_with
+from share_nodes import inventory_of
 
 H100 = "h100-sxm5-80gb"
 
@@ -81,6 +82,14 @@ def test_products_tell_by_how_much_they_are_over_committed() -> None:
     assert quota_view(known(), [promise("r1", 4, 3)])["products"] == [
         {"gpu": "a100-sxm4-80gb", "totalGpus": 8, "usedGpus": 1, "worstCaseGpus": 1, "overCommittedGpus": 0},
         {"gpu": H100, "totalGpus": 8, "usedGpus": 6, "worstCaseGpus": 14, "overCommittedGpus": 6},
+    ]
+
+
+def test_of_a_cordoned_node_only_what_is_held_counts() -> None:
+    nodes = (gpu_node("a"), gpu_node("b", unschedulable=True), gpu_pod("p", gpus=3, node="b"))
+    found = quota_view(inventory_of(*nodes), [promise("r1", 4, 3)])
+    assert found["products"] == [
+        {"gpu": H100, "totalGpus": 11, "usedGpus": 3, "worstCaseGpus": 15, "overCommittedGpus": 4}
     ]
 
 

@@ -172,14 +172,21 @@ def test_what_has_no_plan_here_is_said_with_what_would_hold_it(
         pytest.param({"add_nodes": ["p5.48xlarge=0"]}, InventoryError, "add 1 to 10,000 nodes", id="no node"),
         pytest.param({"add_nodes": ["p5.48xlarge=-1"]}, typer.BadParameter, "write INSTANCE=N", id="fewer than none"),
         pytest.param({"add_nodes": ["p5.48xlarg=1"]}, CatalogError, "did you mean", id="no such instance type"),
+        pytest.param(
+            {"group_domain": "kubernetes.io/hostnam"},
+            InventoryError,
+            "'kubernetes.io/hostnam': no GPU node carries this label; did you mean kubernetes.io/hostname[?]",
+            id="a mistyped label",
+        ),
+        pytest.param({"group_domain": "x"}, InventoryError, "they carry none that names a place", id="no such label"),
         pytest.param({"remove_nodes": ["x-*"]}, InventoryError, "no node is called 'x-*'", id="no such node"),
     ],
 )
 def test_questions_that_cannot_be_asked(
-    nodes: Path, changes: dict[str, list[str]], error: type[Exception], words: str
+    nodes: Path, changes: dict[str, list[str] | str], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words.replace("*", r"\*")):
-        capacity(cluster=nodes, output=PageFormat.JSON, **changes)  # type: ignore[arg-type]  # lists of texts
+        capacity(cluster=nodes, output=PageFormat.JSON, **changes)  # type: ignore[arg-type]  # lists of texts, a text
 
 
 def test_one_name_twice_is_refused(tmp_path: Path, nodes: Path) -> None:
@@ -187,6 +194,17 @@ def test_one_name_twice_is_refused(tmp_path: Path, nodes: Path) -> None:
     file.write_text(yaml.safe_dump_all([changed({}), changed({})]))
     with pytest.raises(InvalidSpecError, match="is there twice"):
         capacity(str(file), cluster=nodes)
+
+
+def test_a_piped_table_breaks_no_line(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, {"hardware.gpus": ["l40s"]})
+    with pytest.raises(typer.Exit):
+        capacity(file, cluster=nodes, output=PageFormat.JSON)
+    (row,) = answered(capsys)["unplaced"]
+    with pytest.raises(typer.Exit):
+        capacity(file, cluster=nodes)
+    assert len(row["reason"]) > 100
+    assert f"{row['name']}: no plan: {row['reason']}" in capsys.readouterr().out.splitlines()
 
 
 def test_the_table(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:

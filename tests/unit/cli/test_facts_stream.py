@@ -87,7 +87,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         pytest.param('{"items": [7]}', "an entry of items is 7 where an object is expected", id="no objects"),
         pytest.param('{"items": [], "kind": "List"}', "the list holds no Node", id="empty"),
         pytest.param('{"items": [{"kind": "Secret"}]}', "a Secret, which is neither Node nor Pod", id="other kinds"),
-        pytest.param('{"kind": "Pod", "items": []}', "Pod of None is no cluster snapshot", id="no list"),
+        pytest.param('{"kind": "Pod", "items": []}', "Pod of no apiVersion is no cluster snapshot", id="no list"),
         pytest.param("", "is no JSON", id="nothing"),
     ],
 )

@@ -48,6 +48,9 @@ def test_a_job_that_is_too_large_for_its_gpus_keeps_the_limit(tmp_path: Path) ->
         pytest.param([{**LORA, "preemptible": "no"}], "preemptible: no has the wrong type; write true", id="type"),
         pytest.param([{**LORA, "mode": "serving"}], "write mode training or lora, and the gpu", id="serving"),
         pytest.param([{**LORA, "gpus": 4}], "line 1: gpus: unknown key; did you mean gpu?", id="unknown key"),
+        pytest.param(
+            [{**LORA, "name": "sft\x1b[31m"}], "'sft\\x1b[31m' has control characters", id="control characters"
+        ),
         pytest.param([LORA, LORA], "sft is there twice; rename one", id="twice"),
     ],
 )

@@ -42,3 +42,11 @@ def test_a_deep_file_is_one_line(tmp_path: Path, body: str) -> None:
     file.write_text('{"kind":"List","items":[' + body)
     with pytest.raises(InventoryError, match="it nests more than 1,000 levels deep"):
         read_file(file)
+
+
+@pytest.mark.parametrize("character", ["a", '\\"'])
+def test_a_text_without_an_end_is_one_line(tmp_path: Path, character: str) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text('{"kind": "List", "items": [{"kind": "Node", "metadata": {"name": "' + character * 6_000_000)
+    with pytest.raises(InventoryError, match="it holds a text of more than 4 MiB, larger than any object"):
+        read_file(file)

@@ -120,6 +120,14 @@ def test_what_a_window_would_run_is_told_beside(
     assert day.endswith("so deepseek-ai/DeepSeek-R1-Distill-Qwen-7B runs in its place.")
 
 
+def test_two_objects_of_one_name_are_refused(tmp_path: Path, nodes: Path) -> None:
+    file = Path(written(tmp_path, {}))
+    file.write_text(f"{file.read_text()}---\n{file.read_text()}")
+    for verb in (plan, render):
+        with pytest.raises(InvalidSpecError, match="is there twice in namespace default; rename one"):
+            verb(str(file), cluster=nodes)
+
+
 def test_no_plan_is_a_sound_no(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         plan(written(tmp_path, NOWHERE), cluster=nodes, output=OutputFormat.JSON)
