@@ -157,15 +157,14 @@ def test_what_fits_if_packed_fits_together_and_costs_no_higher_priority_a_replic
     known: tuple[Inventory, list[Member]],
 ) -> None:
     there, members = known
-    whole = [member for member in members if member.plan.share is None]
-    answer = place_fleet(whole, there, seconds=1, domain_label=RACK)
+    answer = place_fleet(members, there, seconds=1, domain_label=RACK)
     pins = {verdict.member.rank: verdict.pins for verdict in answer.verdicts}
-    ours = {(pod.namespace, pod.name) for pods in own_pods(whole, there).values() for pod in pods}
+    ours = {(pod.namespace, pod.name) for pods in own_pods(members, there).values() for pod in pods}
     everybody = {(pod.namespace, pod.name) for node in there.nodes for pod in node.pods}
     if all(verdict.if_packed != verdict.now or verdict.running == 0 for verdict in answer.verdicts):
-        assert_laid(there, whole, pins, everybody - ours)
-        assert_groups(there, whole, pins)
-    for tier in sorted({member.tier for member in whole}):
+        assert_laid(there, members, pins, everybody - ours)
+        assert_groups(there, members, pins)
+    for tier in sorted({member.tier for member in members}):
         of_tier = [verdict for verdict in answer.verdicts if verdict.member.tier == tier]
         now, held = (
             sum(count * verdict.member.plan.gpus_per_replica for verdict in of_tier for count in [getattr(verdict, at)])

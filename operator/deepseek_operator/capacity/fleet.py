@@ -15,7 +15,7 @@ from deepseek_operator.capacity.fits import OwnPods
 from deepseek_operator.capacity.grounds import Grounds
 from deepseek_operator.capacity.inventory import Inventory
 from deepseek_operator.capacity.members import Member, Rank, own_pods, running_spots
-from deepseek_operator.capacity.packing import Packing, packed
+from deepseek_operator.capacity.packing import Packing, packable, packed
 from deepseek_operator.capacity.workload import room_for
 
 PACKING_SECONDS = 10.0
@@ -30,7 +30,7 @@ class Verdict:
         member: the deployment.
         running: replicas whose pods all have a node.
         now: replicas that run or could start on what is free, those of higher priority served first.
-        if_packed: replicas that the best placement holds; None where GPUs are shared, or nobody searched.
+        if_packed: replicas that the best placement holds; None where KAI divides GPUs, or nobody searched.
         pins: nodes of each of these replicas, to be pinned there.
         more: further replicas of it alone that fit on what is free now.
         nodes: where the new replicas would go now, one entry per pod.
@@ -82,16 +82,16 @@ def place_fleet(
         nodes = grounds.nodes(member.deployment, member.plan)
         started[member.rank] = board.place(member.need, nodes, member.replicas - len(runs))
         now[member.rank] = [*runs, *started[member.rank]]
-    whole = [member for member in ordered if member.plan.share is None]
+    searched = [member for member in ordered if packable(member.plan)] if seconds else []
     best = Packing(spots={}, gap_percent=0.0)
     if seconds:
-        best = packed(whole, inventory, grounds, pods, seconds=seconds, domain_label=domain_label)
-        if _gpus_by_tier(whole, now) >= _gpus_by_tier(whole, best.spots):
+        best = packed(searched, inventory, grounds, pods, seconds=seconds, domain_label=domain_label)
+        if _gpus_by_tier(searched, now) >= _gpus_by_tier(searched, best.spots):
             best = replace(best, spots=now)
     verdicts = []
     for member in ordered:
         fits, more = len(now[member.rank]), before.count(member.need, grounds.nodes(member.deployment, member.plan))
-        held = best.placed(member) if seconds and member.plan.share is None else None
+        held = best.placed(member) if seconds and packable(member.plan) else None
         verdicts.append(
             Verdict(
                 member=member,

@@ -1,6 +1,7 @@
 """Where the replicas of a fleet would go if all of them were placed anew, and how far that may be from the best.
 
-Replicas over several nodes are laid first, then those on one node as a known set; where not everything finds room, one
+Replicas over several nodes are laid first, then those on one node as a known set, and those on shares of GPUs last, the
+largest shares first, each replica on the fullest node that takes it; where not everything finds room, one
 priority after the other, so that none loses a replica to a lower one. What is returned was laid on the nodes replica by
 replica, so all of it fits together.
 """
@@ -18,6 +19,8 @@ from deepseek_operator.capacity.grounds import Grounds
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.members import Member, Rank
 from deepseek_operator.capacity.placement.problem import WHOLE_GPU_MILLI, PodShape, Room
+from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
+from deepseek_operator.planner.result import Plan
 from deepseek_operator.units import MIB, ceil_div
 
 ENOUGH = 10**9
@@ -33,7 +36,7 @@ class Packing:
 
     Args:
         spots: nodes of each replica that is placed, by member.
-        gap_percent: how much more GPUs a better placement of single-node replicas could allocate at most.
+        gap_percent: how much more GPUs a better placement of single-node replicas on whole GPUs could allocate at most.
     """
 
     spots: Mapping[Rank, Sequence[Spots]]
@@ -56,7 +59,7 @@ def packed(
     """Return the best placement that was found, with all pods of the members taken off first.
 
     Args:
-        members: with whole GPUs, the most important first.
+        members: the most important first; each is `packable`.
         inventory: of the cluster.
         grounds: of the same cluster.
         pods: of each member.
@@ -83,6 +86,14 @@ def packed(
     return Packing(spots=best.spots, gap_percent=together.gap_percent)
 
 
+def packable(plan: Plan) -> bool:
+    """Return whether replicas of a plan are looked at.
+
+    What KAI divides are the whole GPUs of others, and which of them are to be divided is no part of the search.
+    """
+    return plan.share is None or plan.share.mechanism is not ShareMechanism.KAI
+
+
 class _Layout:
     """Replicas that were laid on cleared nodes."""
 
@@ -101,19 +112,34 @@ class _Layout:
         return tuple(found[tier] for tier in sorted({member.tier for member in members}))
 
     def lay(self, members: Sequence[Member], deadline: float) -> None:
-        """Place more members on what is free: groups in their order, then all others as a known set."""
+        """Place more members on what is free: groups in their order, then all others as a known set, then shares."""
         for member in members:
             if member.need.spans > 1:
                 self._take(member, self._board.place(member.need, self._nodes(member), member.replicas))
-        singles = [member for member in members if member.need.spans == 1]
-        if not singles:
-            return
-        chosen = self._known_set(singles, max(0.1, deadline - time.monotonic()))
+        singles = [member for member in members if member.need.spans == 1 and member.plan.share is None]
+        chosen = self._known_set(singles, max(0.1, deadline - time.monotonic())) if singles else {}
         for member in singles:
             for name in chosen.get(member.rank, ()):
                 if self._board.room(name, member.need):  # the number of pods of a node is no part of the known set
                     self._board.take(name, member.need)
                     self._take(member, [(name,)])
+
+        shared = [(member, share) for member in members if member.need.spans == 1 and (share := member.plan.share)]
+        for member, share in sorted(shared, key=lambda each: (each[0].tier, -each[1].memory_bytes, each[0].rank)):
+            self._take(member, self._at_home(member, share))
+            missing = member.replicas - len(self.spots[member.rank])
+            self._take(member, self._board.place(member.need, self._nodes(member), missing))
+
+    def _at_home(self, member: Member, share: GpuShare) -> list[Spots]:
+        """Leave replicas on slices of a fixed size where they run: there any free slice is as good as another."""
+        kept: list[Spots] = []
+        home = [] if share.mechanism is ShareMechanism.HAMI else self._pods[member.rank]
+        for pod in home:
+            able = not pod.deleting and pod.node in self._nodes(member) and len(kept) < member.replicas
+            if able and self._board.room(pod.node, member.need):
+                self._board.take(pod.node, member.need)
+                kept.append((pod.node,))
+        return kept
 
     def _take(self, member: Member, spots: Sequence[Spots]) -> None:
         self.spots.setdefault(member.rank, []).extend(spots)

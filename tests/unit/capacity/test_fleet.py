@@ -23,9 +23,9 @@ def cluster(nodes: list[dict[str, Any]], pods: list[dict[str, Any]]) -> Inventor
     return inventory([read_node(node) for node in nodes], [read_pod(pod) for pod in pods])
 
 
-def own_pod(owner: str, name: str, gpus: int, node: str) -> dict[str, Any]:
+def own_pod(owner: str, name: str, gpus: int, node: str, resource: str = "nvidia.com/gpu") -> dict[str, Any]:
     labels = {"deepseek-operator.io/deployment": owner}
-    return gpu_pod(name, gpus=gpus, node=node, namespace="chat", labels=labels)
+    return gpu_pod(name, gpus=gpus, node=node, namespace="chat", labels=labels, resource=resource)
 
 
 def member(name: str, gpus: int, replicas: int, nodes: int = 1, **spec: object) -> Member:
@@ -111,17 +111,36 @@ def test_a_group_stays_in_its_domain_and_says_when_none_is_large_enough() -> Non
     assert (two.nodes, two.pins, two.reason) == (("b", "d"), (("b", "d"),), "")
 
 
+SLICE = "nvidia.com/mig-1g.20gb"
+MIG = GpuShare(mechanism=ShareMechanism.MIG, resource=SLICE, profile="1g.20gb", slices_per_gpu=4, memory_bytes=19 * GIB)
+
+
+def on_share(name: str, replicas: int, share: GpuShare, priority: str = "Standard") -> Member:
+    whole = member(name, 1, replicas, priority=priority)
+    return replace(whole, plan=replace(whole.plan, share=share))
+
+
+def test_slices_that_run_stay_and_the_higher_priority_is_packed_first() -> None:
+    nodes = [mig_node("a", {"1g.20gb": 1}), mig_node("b", {"1g.20gb": 2})]
+    pods = [own_pod("batch", f"batch-{node}", 1, node, SLICE) for node in ("a", "b")]
+    members = [on_share("batch", 3, MIG, "Batch"), on_share("chat", 2, MIG, "Critical")]
+    found = place_fleet(members, cluster(nodes, pods)).verdicts
+    assert [(each.now, each.if_packed, each.pins) for each in found] == [
+        (1, 2, (("a",), ("b",))),
+        (2, 1, (("b",),)),
+    ]
+    assert found[0].reason == "fragmented: 2 of 2 replicas would fit if all of these were placed anew"
+
+
+def test_what_kai_divides_is_not_packed() -> None:
+    kai = GpuShare(mechanism=ShareMechanism.KAI, slices_per_gpu=2, memory_bytes=39 * GIB)
+    (found,) = place_fleet([on_share("chat", 1, kai)], cluster([gpu_node("a")], [])).verdicts
+    assert (found.if_packed, found.pins) == (None, ())
+
+
 def test_a_share_is_promised_once() -> None:
-    share = GpuShare(
-        mechanism=ShareMechanism.MIG,
-        resource="nvidia.com/mig-1g.20gb",
-        profile="1g.20gb",
-        slices_per_gpu=4,
-        memory_bytes=19 * GIB,
-    )
     known = cluster([mig_node("a", {"1g.20gb": 1})], [])
-    first, second = (member(name, 1, 1) for name in ("first", "second"))
-    members = [replace(each, plan=replace(each.plan, share=share)) for each in (first, second)]
+    members = [on_share(name, 1, MIG) for name in ("first", "second")]
     found = place_fleet(members, known, seconds=5).verdicts
     assert [(each.now, each.more, each.nodes) for each in found] == [(1, 1, ("a",)), (0, 1, ())]
     assert found[1].reason == "lost to deployments before it: alone it would have room for 1 more"
