@@ -91,6 +91,15 @@ def is_part_of(less: object, more: object) -> bool:
     return less == more
 
 
+def assert_served(kubectl: Kubectl, folder: Path) -> None:
+    """Assert that the definitions of a folder are served, word by word, and that nothing waits to be migrated."""
+    for file in folder.glob("*.yaml"):
+        written = yaml.safe_load(file.read_text())
+        served = kubectl("get", "crd", written["metadata"]["name"], "-o", "json")
+        assert served["spec"]["versions"][0]["schema"] == written["spec"]["versions"][0]["schema"]
+        assert served["status"]["storedVersions"] == ["v1alpha1"]
+
+
 def store_under_the_first_definition(kubectl: Kubectl) -> dict[str, Object]:
     """Store all specs, with a status as operators write it, and return them as they are stored."""
     items = list(specs().values())
@@ -128,11 +137,7 @@ def test_what_the_first_definition_stored_lives_on_under_todays(
 
     helm("upgrade", RELEASE, str(CHART), *settings)
 
-    for file in (ROOT / "crds").glob("*.yaml"):
-        written = yaml.safe_load(file.read_text())
-        served = cluster_kubectl("get", "crd", written["metadata"]["name"], "-o", "json")
-        assert served["spec"]["versions"][0]["schema"] == written["spec"]["versions"][0]["schema"]
-        assert served["status"]["storedVersions"] == ["v1alpha1"]
+    assert_served(cluster_kubectl, ROOT / "crds")
     after = stored_by_name(kubectl)
     assert after.keys() == before.keys()
     for name, old in before.items():
@@ -162,6 +167,9 @@ def test_what_the_first_definition_stored_lives_on_under_todays(
         eventually(lambda: status(kubectl, plain)["observedGeneration"], lambda seen: seen == 2)
     (kept,) = cluster_kubectl("get", "dscap", "-o", "json")["items"]
     assert is_part_of(question["spec"], kept["spec"])
+    helm("rollback", RELEASE, "1")
+    assert_served(cluster_kubectl, FIRST)
+    assert stored_by_name(kubectl).keys() == {plain, "deepseek-67b", "new-after-the-upgrade"}
     helm("uninstall", RELEASE)
     eventually(
         lambda: cluster_kubectl("get", "crds", "-o", "name"),

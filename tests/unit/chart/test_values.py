@@ -128,6 +128,12 @@ def test_every_value_has_a_default_and_every_default_a_schema() -> None:
     assert [(known - present) - {"claims"} for known, present in inner] == [set()] * len(inner)
 
 
+def test_every_value_is_told_in_the_documentation() -> None:
+    text = (CHART.parents[1] / "docs" / "install.md").read_text()
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert [name for name in values if f"`{name}" not in text] == []
+
+
 def test_every_option_is_set_by_a_value_or_free_for_extra_args() -> None:
     """What values set cannot be said a second time; everything else of `deepseek-operator run` can."""
     items = SCHEMA["properties"]["extraArgs"]["items"]
