@@ -12,6 +12,7 @@ from cluster.deployments import condition, small, status, uids, wait_condition, 
 from cluster.kubectl import Kubectl
 from cluster.operator_process import OperatorProcess, running_operator
 from cluster.polling import eventually
+from deepseek_operator.capacity.node_price import PRICE_LABEL
 from deepseek_operator.sandbox.nodes import FakeNode
 
 TEAM = "example.com/spot-team"
@@ -57,6 +58,35 @@ def test_replicas_of_a_model_lie_on_different_nodes(operator: OperatorProcess, k
     kubectl.apply(small(hardware={"gpus": ["l40s"]}, scaling={"minReplicas": 2, "maxReplicas": 2}))
     wait_ready(kubectl, "small")
     assert sorted(placed(kubectl, "small")) == ["l40s-0", "l40s-1"]
+
+
+@pytest.fixture
+def dear_node(kubectl: Kubectl) -> Iterator[str]:
+    """The second L40S node at another price than the first."""
+    kubectl("label", "node", "l40s-0", f"{PRICE_LABEL}=1.00")
+    kubectl("label", "node", "l40s-1", f"{PRICE_LABEL}=9.00")
+    try:
+        yield "l40s-1"
+    finally:
+        kubectl("label", "node", "l40s-0", "l40s-1", f"{PRICE_LABEL}-")
+
+
+def test_a_limit_of_money_keeps_pods_on_the_cheaper_nodes_and_a_new_price_moves_none(
+    operator: OperatorProcess, kubectl: Kubectl, dear_node: str
+) -> None:
+    hardware = {"gpus": ["l40s"], "maxCostPerHourUsd": "4.00"}
+    kubectl.apply(small(hardware=hardware, scaling={"minReplicas": 2, "maxReplicas": 2}))
+    wait_ready(kubectl, "small")
+    plan = status(kubectl, "small")["plan"]
+    assert (plan["nodes"], plan["costPerHourUsd"]) == (f"{PRICE_LABEL} in (1.00)", "2.00")
+    assert placed(kubectl, "small") == ["l40s-0", "l40s-0"]
+    running = uids(kubectl, "pods")
+
+    kubectl("label", "node", dear_node, f"{PRICE_LABEL}=0.50", "--overwrite")
+    wait_condition(kubectl, "small", "Planned", "True", "PlanProposed")
+    found = status(kubectl, "small")
+    assert (found["plan"], "nodes" in found["proposedPlan"]) == (plan, False)
+    assert uids(kubectl, "pods") == running
 
 
 def test_when_a_spot_node_vanishes_what_is_left_is_proposed_and_the_missing_gpus_are_told(

@@ -36,6 +36,8 @@ MOST_PIN_CHARACTERS = 2048
 """Of a pin as status shows it; about two hundred prices."""
 
 _MEMORY_LABELS = {"nvidia": NVIDIA_MEMORY, "amd": AMD_VRAM}
+_MIG_MEMORY = ".memory"
+"""What the label with the memory of a slice adds to its resource. Source: NVIDIA GPU feature discovery, README."""
 _CUT_BY_MEMORY = frozenset({ShareMechanism.TIME_SLICING, ShareMechanism.MPS, ShareMechanism.KAI})
 """Shares whose memory is a part of what the label of the whole GPU says."""
 
@@ -75,8 +77,14 @@ class NodeOffer:
     @property
     def memory_label(self) -> str:
         """The label that tells its memory to the scheduler too; empty where something else does."""
-        by_label = self.share is None or self.share.mechanism in _CUT_BY_MEMORY
-        return _MEMORY_LABELS.get(self.gpu.vendor, "") if by_label and self.node.resource != CLAIMED else ""
+        share, of_the_gpu = self.share, _MEMORY_LABELS.get(self.gpu.vendor, "")
+        if self.node.resource == CLAIMED:
+            return ""
+        if share is None or share.mechanism in _CUT_BY_MEMORY:
+            return of_the_gpu
+        if share.mechanism is not ShareMechanism.MIG:
+            return ""
+        return of_the_gpu if share.is_single_strategy else f"{share.resource}{_MIG_MEMORY}"
 
 
 @dataclass(frozen=True, kw_only=True)

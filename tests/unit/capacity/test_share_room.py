@@ -119,12 +119,12 @@ def test_shares_of_nodes_that_are_not_chosen_are_told_with_the_nodes_reason():
     assert supply(inventory_of(node)) == Supply(pools=(), excluded="1 GPU node is left out (it is cordoned)")
 
 
-def test_pools_of_shares_carry_the_weakest_node():
+def test_the_pool_of_all_shares_carries_the_weakest_node():
     nodes = (
         mig_node("a", {"1g.20gb": 4}),
         mig_node("b", {"1g.20gb": 4}, more_labels={"nvidia.com/mig-1g.20gb.memory": "20000"}),
     )
-    (pool,) = supply(inventory_of(*nodes)).pools
+    _, pool = supply(inventory_of(*nodes)).pools
     assert pool.share is not None
     assert (pool.nodes_by_gpu_count, pool.usable_memory_bytes) == (((4, 2),), pool.share.memory_bytes)
     assert pool.usable_memory_bytes < 20000 * 2**20

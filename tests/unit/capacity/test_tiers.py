@@ -20,6 +20,7 @@ from deepseek_operator.planner.request import GpuPool
 from deepseek_operator.planner.result import Plan, Rdma
 from model_factories import make_plan
 from planner_values import CHAT_67B, request
+from share_nodes import mig_node, single_mig_node
 
 MEMORY_LABEL = "nvidia.com/gpu.memory"
 ON_DEMAND = " and ".join(
@@ -154,6 +155,32 @@ def test_a_second_network_of_the_same_devices_is_told_apart_by_its_label():
         f"!{RDMA_NETWORK_LABEL}",
         "",
     ]
+
+
+SLICES = "nvidia.com/mig-1g.20gb.memory"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pin"),
+    [
+        pytest.param(
+            [
+                mig_node("a", {"1g.20gb": 4}, more_labels={SLICES: "20096"}),
+                mig_node("b", {"1g.20gb": 4}, more_labels={SLICES: "20000"}),
+            ],
+            f"{SLICES} > 20095",
+            id="mixed",
+        ),
+        pytest.param(
+            [single_mig_node("a", **{MEMORY_LABEL: "9984"}), single_mig_node("b", **{MEMORY_LABEL: "9856"})],
+            f"{MEMORY_LABEL} > 9983",
+            id="single",
+        ),
+    ],
+)
+def test_smaller_slices_are_told_apart_by_the_label_of_their_memory(nodes: list[dict[str, Any]], pin: str):
+    found = supply(inventory_of(*nodes)).pools
+    assert [(told(pool)[0], told(pool)[2], pool.left_out.smaller) for pool in found] == [(1, pin, 1), (2, "", 0)]
 
 
 BUDGET = request(CHAT_67B, max_cost_per_hour_usd=Decimal("12.00"))
