@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.deployments import CHILD_KINDS, MANAGED, small, status, uids, wait_established, wait_ready
+from cluster.deployments import CHILD_KINDS, MANAGED, small, uids, wait_established, wait_ready
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.operator_process import running_operator
 from cluster.polling import eventually
@@ -106,19 +106,6 @@ def test_the_operator_may_not(installed: Kubectl, asked: tuple[str, str]) -> Non
         installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        ("list", "nodes"),
-        ("create", "deployments.apps"),
-        ("patch", "configmaps"),
-        ("patch", "pods", "--subresource=status"),
-    ],
-)
-def test_the_operator_may(installed: Kubectl, asked: tuple[str, ...]) -> None:
-    installed("auth", "can-i", *asked, SERVICE_ACCOUNT, "--all-namespaces", "--quiet")
-
-
 @pytest.fixture
 def own_rights(installed: Kubectl, namespace: str, tmp_path: Path) -> Kubectl:
     """kubectl for a namespace with the operator's own service account, and a kubeconfig that says so."""
@@ -128,26 +115,6 @@ def own_rights(installed: Kubectl, namespace: str, tmp_path: Path) -> Kubectl:
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return Kubectl(installed.program, path, namespace)
-
-
-def test_the_operator_does_its_main_job_with_its_own_rights(
-    installed: Kubectl, own_rights: Kubectl, namespace: str, tmp_path: Path
-) -> None:
-    """Cluster-wide, as the chart runs it, and with its Lease in its own namespace."""
-    kubectl = installed.within(namespace)
-    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    with running_operator(own_rights, tmp_path, f"--lease-namespace={NAMESPACE}", everywhere=True) as operator:
-        kubectl.apply(small(scaling={"owner": "External", "maxReplicas": 2}))
-        wait_ready(kubectl, "small")
-        kubectl("scale", "dsd", "small", "--replicas=2")
-        eventually(lambda: status(kubectl, "small").get("readyReplicas"), lambda found: found == 2)
-        eventually(
-            lambda: kubectl("get", "events", "--field-selector=involvedObject.kind=DeepSeekDeployment", "-oname")
-        )
-        # Namespaces of other tests may still be going away; nothing can be made there, whatever one's rights.
-        warnings = [line for line in operator.text().splitlines() if "being terminated" not in line]
-        refused = [line for line in warnings if " 403 " in line]
-        assert refused == []
 
 
 def wait_until_owners_are_followed(kubectl: Kubectl) -> None:

@@ -247,12 +247,14 @@ def do_everything_with_leader_worker_set(admin: Kubectl, account: Kubectl, kubec
 def test_every_right_is_used_and_nothing_is_refused(plane: SandboxState, admin: Kubectl, tmp_path: Path) -> None:
     account = with_token(admin, "deepseek-operator", tmp_path / "kubeconfig")
     with namespaces(admin, "models") as [kubectl]:
+        kubectl("label", "namespace", "models", "pod-security.kubernetes.io/enforce=restricted")
         do_everything_on_one_and_two_nodes(admin, account, kubectl, tmp_path)
         do_everything_with_leader_worker_set(admin, account, kubectl, tmp_path)
         held = own(kubectl) | own(admin.within(NAMESPACE))
 
     asked = requests_of(plane.directory / "audit.log")
     assert [each for each in asked if each.code == 403] == []
+    assert not [right for right in held if "secret" in right.resource]
     assert (sorted(held - used(asked)), sorted(used(asked) - held)) == ([NOT_AUDITED], [])
 
 
