@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from scaling_cases import CHAT, MOST_REPLICAS, REASONING, Service, dealt, read, scored, trace_of
+from scaling_cases import CHAT, MOST_REPLICAS, REASONING, Row, Service, dealt, read, scored, trace_of, tuned_besides
 
 from deepseek_operator.planner.replica import pace_of
 from deepseek_operator.scaling import decide as decision_module
@@ -324,15 +324,26 @@ def _percent(part: float, whole: float) -> str:
 def cases_of(folder: Path, names: Iterable[str]) -> list[Case]:
     """Return the cases of some names."""
     asked, found = set(names), []
-    day = read(folder / "servegen_deepseek-r1_clients_a.csv.gz") if asked & {"tuning", "scored", "small"} else []
+    day = (
+        read(folder / "servegen_deepseek-r1_clients_a.csv.gz")
+        if asked & {"tuning", "besides", "scored", "small"}
+        else []
+    )
     titles = {
         "tuning": "R1 day (generated), first half of the clients: what policies are tuned on",
+        "besides": "R1 day (generated), first half without its largest client, each four times: tuned on as well",
         "scored": "R1 day (generated), second half of the clients, each four times: scored",
         "small": "R1 day (generated), second half of the clients, each once: fleets below ten replicas, not scored",
     }
+    rows_of: dict[str, Callable[[], list[Row]]] = {
+        "tuning": lambda: dealt(day)[0],
+        "besides": lambda: tuned_besides(day),
+        "scored": lambda: scored(day),
+        "small": lambda: scored(day, 1),
+    }
     for name, title in titles.items():
         if name in asked:
-            rows = dealt(day)[0] if name == "tuning" else scored(day, *(() if name == "scored" else (1,)))
+            rows = rows_of[name]()
             found.append(Case(name=name, title=title, service=REASONING, trace=trace_of(rows)))
     if "azure" in asked:
         rows = read(folder / "azure_llm_2023_conv.csv.gz")
@@ -344,7 +355,7 @@ def main() -> None:
     """Print the tables that are asked for."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--traces", type=Path, required=True)
-    asked.add_argument("--only", choices=("tuning", "scored", "small", "azure"), action="append")
+    asked.add_argument("--only", choices=("tuning", "besides", "scored", "small", "azure"), action="append")
     asked.add_argument("--starts", type=int, nargs="*", default=STARTS, choices=STARTS)
     asked.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     asked.add_argument("--store", type=Path, help="file of the runs that were done, to go on with")

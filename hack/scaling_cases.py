@@ -115,13 +115,24 @@ def dealt(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if row[3] in first], [row for row in rows if row[3] not in first]
 
 
-def scored(rows: Sequence[Row], copies: int = COPIES) -> list[Row]:
-    """Return the second half of the clients, each of them so many times at shifted times of the day."""
+def repeated(rows: Sequence[Row], copies: int = COPIES) -> list[Row]:
+    """Return requests with each of their clients so many times at shifted times of the day."""
     draws = random.Random(1)  # noqa: S311 - shifts of a benchmark, not a secret
-    second = dealt(rows)[1]
-    clients = sorted({row[3] for row in second})
+    clients = sorted({row[3] for row in rows})
     found: list[Row] = []
     for _ in range(copies):
         shift = {client: draws.uniform(-SHIFT_SECONDS, SHIFT_SECONDS) for client in clients}
-        found += [((row[0] + shift[row[3]]) % DAY_SECONDS, *row[1:]) for row in second]
+        found += [((row[0] + shift[row[3]]) % DAY_SECONDS, *row[1:]) for row in rows]
     return sorted(found)
+
+
+def scored(rows: Sequence[Row], copies: int = COPIES) -> list[Row]:
+    """Return the second half of the clients, repeated."""
+    return repeated(dealt(rows)[1], copies)
+
+
+def tuned_besides(rows: Sequence[Row]) -> list[Row]:
+    """Return the first half of the clients without the largest, repeated: a second day that tuning may see."""
+    first = dealt(rows)[0]
+    [(largest, _)] = Counter(row[3] for row in first).most_common(1)
+    return repeated([row for row in first if row[3] != largest])
