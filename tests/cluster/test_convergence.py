@@ -27,6 +27,7 @@ def test_a_pass_that_finds_nothing_to_do_writes_nothing(kubectl: Kubectl, tmp_pa
 
         assert children_of(versions(kubectl)) == children_of(before)
         assert writes(operator) == calls
+        assert undone(kubectl) == []
 
 
 def test_a_restarted_operator_changes_nothing(kubectl: Kubectl, tmp_path: Path) -> None:
@@ -114,6 +115,14 @@ def test_an_edit_by_hand_is_undone(kubectl: Kubectl, tmp_path: Path, edit: str) 
 
         eventually(lambda: kubectl("get", kind, name, "-o", f"jsonpath={path}"), lambda found: found == right)
         wait_ready(kubectl, "small")
+        (told,) = eventually(lambda: undone(kubectl), bool, what="the event")
+        assert told.lower().startswith(f"{kind} {name} was changed or deleted by another")
+
+
+def undone(kubectl: Kubectl) -> list[str]:
+    """Return what the events say of edits that were undone."""
+    items = kubectl("get", "events", "--field-selector=reason=EditUndone", "-o", "json")["items"]
+    return [each["message"] for each in items]
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=list(EDITS))

@@ -62,14 +62,17 @@ class Applier:
             )
         )
 
-    async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
+    async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> list[Key]:
         """Apply the manifests that may differ from the cluster, in order.
+
+        Returns:
+            The children that were as they should be until somebody else changed or deleted them.
 
         Raises:
             ConflictError: an object of that name exists and is not ours.
             ClusterError: the API server refused one; those before it are applied.
         """
-        applied = self._applied.setdefault(owner_uid, {})
+        applied, undone = self._applied.setdefault(owner_uid, {}), list[Key]()
         for manifest in manifests:
             key, digest = key_of(manifest), manifest_digest(manifest)
             if self._is_current(owner_uid, key, digest):
@@ -78,7 +81,10 @@ class Applier:
             stored = await (self._apply(manifest) if known else self._first_apply(owner_uid, manifest))
             self._observed.put_child(stored)
             child = self._observed.children(owner_uid)[key]
+            if key in applied and applied[key].digest == digest:
+                undone.append(key)
             applied[key] = _Applied(digest, child.uid, child.ownership)
+        return undone
 
     async def _first_apply(self, owner_uid: str, manifest: Manifest) -> dict[str, Any]:
         """Apply a manifest whose object is not known; an object of that name that is not ours is left alone.

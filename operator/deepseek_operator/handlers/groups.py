@@ -67,7 +67,7 @@ class Groups:
         self._lives.pop(uid, None)
         self.admission.forget(uid)
 
-    async def tend(self, uid: str, workload: Child | None, pods: Sequence[PodState], situation: Situation) -> None:
+    async def tend(self, uid: str, workload: Child | None, pods: Sequence[PodState], situation: Situation) -> str:
         """Restart what is broken and replace what is outdated, where no other controller does.
 
         Args:
@@ -76,16 +76,21 @@ class Groups:
             pods: of it.
             situation: with the accepted plan.
 
+        Returns:
+            Which group starts anew and why, as a sentence; empty for none.
+
         Raises:
             ClusterError: a pod could not be deleted.
         """
         deployment, acceptance = situation.deployment, situation.acceptance
         if workload is None or workload.kind != KIND or deployment is None or acceptance is None:
-            return
+            return ""
         size = acceptance.accepted.plan.nodes_per_replica if acceptance.accepted else 0
         pods = [pod for pod in pods if pod.group is not None and pod.group < workload.replicas]
-        if size < 2 or await self._restart_broken(uid, workload.namespace, pods):
-            return
+        if size < 2:
+            return ""
+        if said := await self._restart_broken(uid, workload, pods):
+            return said  # what is left is seen when these pods are gone
         life = self._lives.setdefault(uid, _Life())
         life.take_in(pods, size, time.monotonic())
         for group in outdated_groups(
@@ -98,22 +103,24 @@ class Groups:
             log.info("group %d of %s is replaced: its pods are of an earlier template", group, workload.name)
             life.complete.pop(group, None)
             await self._delete(pods, group, workload.namespace)
+        return ""
 
-    async def _restart_broken(self, uid: str, namespace: str, pods: Sequence[PodState]) -> bool:
-        """Restart the first broken group that has rested; return whether there was one."""
+    async def _restart_broken(self, uid: str, workload: Child, pods: Sequence[PodState]) -> str:
+        """Restart the first broken group that has rested; return which one and why, empty for none."""
         life, now = self._lives.setdefault(uid, _Life()), time.monotonic()
         for group, reason in sorted(broken_groups(pods, life.complete).items()):
             rest = life.rests_until.get(group, 0.0) - now
             if rest > 0:
                 self._wake_later(rest, uid)
                 continue
-            log.warning("group %d of %s is restarted as a unit: %s", group, uid, reason)
+            said = f"group {group} of {workload.name} is restarted as a unit: {reason}"
+            log.warning(said)
             life.restarts[group] = life.restarts.get(group, 0) + 1
             life.rests_until[group] = now + rest_seconds(life.restarts[group])
-            await self._delete(pods, group, namespace)
+            await self._delete(pods, group, workload.namespace)
             life.complete.pop(group, None)
-            return True  # what is left is seen when these pods are gone
-        return False
+            return said
+        return ""
 
     async def _delete(self, pods: Sequence[PodState], group: int, namespace: str) -> None:
         for pod in by_group(pods)[group]:

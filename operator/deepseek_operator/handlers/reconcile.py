@@ -34,6 +34,7 @@ from deepseek_operator.handlers.planning import Planning
 from deepseek_operator.handlers.pod_state import PodState
 from deepseek_operator.handlers.preparation import Preparation
 from deepseek_operator.handlers.questions import Questions
+from deepseek_operator.handlers.repair_events import Repairs
 from deepseek_operator.handlers.replica_choice import choose_replicas
 from deepseek_operator.handlers.rollouts import is_at_rest, must_announce, rolled
 from deepseek_operator.handlers.scaling_events import post_scaling_event
@@ -115,6 +116,7 @@ class Reconciler:
         self._drain = drain
         self._unhurried = unhurried
         self._applier = Applier(cluster, observed)
+        self._repairs = Repairs()
         self._waiting: set[str] = set()
         self._made: dict[str, tuple[int, AcceptedPlan, int | None, object, bool]] = {}
         self._questions = questions
@@ -141,6 +143,7 @@ class Reconciler:
         self._metrics.drop_plan(uid)
         self._metrics.drop_plan_error(uid)
         self._shown.drop(uid)
+        self._repairs.forget(uid)
 
     async def reconcile(self, uid: str, turn: Turn) -> Left:
         """Do one pass over an object.
@@ -168,7 +171,8 @@ class Reconciler:
         if situation.decision is not None and situation.acceptance is not None and situation.acceptance.current:
             try:
                 situation = await self._act(body, situation, turn)
-                await self._groups.tend(uid, self._planned(body, situation), self._pods(body), situation)
+                said = await self._groups.tend(uid, self._planned(body, situation), self._pods(body), situation)
+                self._repairs.restarted(body, said)
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
@@ -263,7 +267,7 @@ class Reconciler:
         if must_announce(status, situation):
             return situation  # said first, done at the next pass
         await self._drain.prepare(manifests, workload, pods, deployment.spec.engine, self._scaling.running_by_pod(uid))
-        await self._applier.apply(uid, manifests)
+        self._repairs.undone(body, await self._applier.apply(uid, manifests))
         if stage.prune:
             among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None
             await self._applier.prune(uid, manifests, among, switch.spared)
