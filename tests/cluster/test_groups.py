@@ -152,7 +152,9 @@ def test_r1_comes_up_as_one_group_on_two_nodes(
     assert targets == [leader["metadata"]["name"]]
 
 
-def test_losing_one_worker_restarts_its_group_and_no_other(operator: OperatorProcess, kubectl: Kubectl) -> None:
+def test_losing_one_worker_restarts_its_group_and_no_other(
+    operator: OperatorProcess, kubectl: Kubectl, plane: tuple[str, Kubectl]
+) -> None:
     kubectl.apply(r1(minReplicas=2))
     wait_ready(kubectl, "deepseek-r1")
     wait_counts(kubectl, 2)
@@ -176,6 +178,8 @@ def test_losing_one_worker_restarts_its_group_and_no_other(operator: OperatorPro
     others = before.keys() - {workers[0], leader}
     assert {name: after[name] for name in others} == {name: before[name] for name in others}
     assert uids_of(kubectl) == after, "the group is restarted once"
+    told = kubectl("get", "events", "--field-selector=reason=GroupRestarted", "-o", "json")["items"]
+    assert len(told) == (1 if plane[0] == PLAIN else 0)
 
 
 def partners(worker: str) -> set[str]:

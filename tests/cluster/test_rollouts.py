@@ -109,6 +109,7 @@ def test_two_replicas_on_full_nodes_are_replaced_one_after_the_other(
             rolled_out(kubectl, 2, context=2048)
         assert min(watched.available()) == 1
         eventually(lambda: reasons(kubectl), lambda found: "OneAtATime" in found, what="the way of the rollout")
+        assert "EditUndone" not in reasons(kubectl)
         strategy = kubectl("get", "deployment", NAME, "-o", "json")["spec"]["strategy"]["rollingUpdate"]
         assert strategy == {"maxSurge": 0, "maxUnavailable": 1}
 
