@@ -24,8 +24,9 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 def node_rows(inventory: Inventory, answer: FleetAnswer, stranded: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row per GPU node, by name.
 
-    ``held`` + ``coming`` + ``free`` + ``stranded`` + ``unhealthy`` are the GPUs of the row; of a node with shared GPUs
-    only ``held`` is told, in the units that its pods ask for.
+    ``held`` + ``coming`` + ``free`` + ``stranded`` + ``unhealthy`` + ``shared`` are the GPUs of the row. Of a node
+    whose GPUs are all shared, ``held`` is told in the units that its pods ask for; of one that has MIG slices beside
+    whole GPUs, who holds slices is in ``sharedHeld``, and ``coming`` tells of whole GPUs.
 
     Args:
         inventory: of the cluster.
@@ -34,9 +35,12 @@ def node_rows(inventory: Inventory, answer: FleetAnswer, stranded: Sequence[Mapp
     """
     useless = {row["node"]: row["gpus"] for row in stranded}
     coming: dict[str, Counter[str]] = {}
+    beside = {node.name for node in inventory.nodes if _beside_whole(node)}
     for verdict in answer.verdicts:
         metadata = verdict.member.deployment.metadata
         for node in verdict.nodes:
+            if node in beside and verdict.member.plan.share is not None:
+                continue
             who = coming.setdefault(node, Counter())
             who[f"{metadata.namespace}/{metadata.name}"] += gpus_per_node(verdict.member.plan)
     return [
@@ -46,7 +50,9 @@ def node_rows(inventory: Inventory, answer: FleetAnswer, stranded: Sequence[Mapp
 
 
 def _row(node: NodeInventory, coming: Mapping[str, int], left: int, stranded: int) -> dict[str, Any]:
-    whole = node.sharing is GpuSharing.WHOLE and bool(node.allocatable_gpus)
+    whole, beside = bool(node.allocatable_gpus), _beside_whole(node)
+    others = max(0, node.physical_gpus - node.allocatable_gpus)
+    all_shared = node.sharing is not GpuSharing.WHOLE and not whole
     cost = node_cost_per_hour_usd(node)
     return {
         "node": node.name,
@@ -56,20 +62,34 @@ def _row(node: NodeInventory, coming: Mapping[str, int], left: int, stranded: in
         "zone": node.labels.get(ZONE_LABEL, ""),
         "instance": node.labels.get(INSTANCE_TYPE_LABEL, ""),
         "costPerHourUsd": None if cost is None else format_usd(cost),
-        "held": _held(node),
+        "held": _held(node, of_slices=False) if beside else _held(node),
         "coming": [{"by": who, "gpus": gpus} for who, gpus in sorted(coming.items())],
         "free": left - stranded if whole else 0,
         "stranded": stranded if whole else 0,
-        "unhealthy": max(0, node.physical_gpus - node.allocatable_gpus) if whole else 0,
+        "unhealthy": others if whole and not beside else 0,
+        "shared": others if beside or all_shared else 0,
+        "sharedHeld": _held(node, of_slices=True) if beside else [],
         "unusable": node.exclusions[0] if node.exclusions else "",
     }
 
 
-def _held(node: NodeInventory) -> list[dict[str, Any]]:
-    """Return who holds the node's GPUs; pods of one owner are one entry."""
+def _beside_whole(node: NodeInventory) -> bool:
+    """Return whether a node offers whole GPUs beside others that are cut into slices."""
+    return node.sharing is not GpuSharing.WHOLE and bool(node.allocatable_gpus)
+
+
+def _held(node: NodeInventory, *, of_slices: bool | None = None) -> list[dict[str, Any]]:
+    """Return who holds the node's GPUs; pods of one owner are one entry.
+
+    Args:
+        node: that they are on.
+        of_slices: only of those that hold slices, or only of those that hold whole GPUs; None for all.
+    """
     units: Counter[tuple[str, bool]] = Counter()
     for pod in node.pods:
-        units[holder(pod), LABEL_DEPLOYMENT in pod.labels] += node.held_by(pod) or sum(pod.gpus.values())
+        whole = node.held_by(pod)
+        if of_slices is None or of_slices is not bool(whole):
+            units[holder(pod), LABEL_DEPLOYMENT in pod.labels] += whole or sum(pod.gpus.values())
     return [{"by": who, "gpus": count, "ours": ours} for (who, ours), count in sorted(units.items())]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from deepseek_operator.capacity.inventory import inventory
 from deepseek_operator.capacity.page import capacity_page
 from deepseek_operator.capacity.report import capacity_report
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT
+from share_nodes import mig_node
 from spec_table import changed
 
 SMALL = {LABEL_DEPLOYMENT: "small"}
@@ -49,6 +52,8 @@ def test_a_node_with_one_of_ours_and_one_of_others() -> None:
             "free": 0,
             "stranded": 3,
             "unhealthy": 0,
+            "shared": 0,
+            "sharedHeld": [],
             "unusable": "",
         }
     ]
@@ -62,6 +67,23 @@ def test_where_a_replica_would_start() -> None:
 def test_a_cordoned_node_says_why_nobody_can_use_it() -> None:
     (node,) = report(gpu_node("a", unschedulable=True), fleet=False)["nodes"]
     assert (node["free"], node["stranded"], node["unusable"]) == (0, 8, "it is cordoned")
+
+
+def test_whole_gpus_beside_slices_are_cells_of_their_own() -> None:
+    found = report(
+        mig_node("a", {"1g.10gb": 14}, whole=6),
+        gpu_pod("notebook", gpus=1, node="a", namespace="team"),
+        gpu_pod("tiny", gpus=3, node="a", namespace="team", resource="nvidia.com/mig-1g.10gb"),
+    )
+    (node,) = found["nodes"]
+    assert (node["held"], node["coming"]) == (
+        [{"by": "team/notebook", "gpus": 1, "ours": False}],
+        [{"by": "default/small", "gpus": 4}],
+    )
+    assert (node["gpus"], node["free"], node["stranded"], node["unhealthy"], node["shared"]) == (8, 0, 1, 0, 2)
+    assert node["sharedHeld"] == [{"by": "team/tiny", "gpus": 3, "ours": False}]
+    cells = re.findall(r'data-state="(\w+)"', capacity_page(found))
+    assert Counter(cells) == {"foreign": 1, "planned": 4, "stranded": 1, "shared": 2}
 
 
 def test_gpus_behind_a_taint_that_nobody_tolerates_are_stranded() -> None:

@@ -62,9 +62,12 @@ def _node(row: Row, count: int, memory: Mapping[str, Mapping[str, int]], colour:
 
 def _cells(row: Row, memory: Mapping[str, Mapping[str, int]], colour: Mapping[str, str]) -> Iterator[str]:
     if row["sharing"] != "Whole":
-        holders = ", ".join(f"{each['by']} ({each['gpus']})" for each in row["held"]) or "nobody"
-        yield from _several(row["gpus"], "shared", f"shared ({row['sharing']}); held by {holders}")
-        return
+        all_of_them = row["shared"] == row["gpus"]
+        by = row["held"] if all_of_them else row["sharedHeld"]
+        holders = ", ".join(f"{each['by']} ({each['gpus']})" for each in by) or "nobody"
+        yield from _several(row["shared"], "shared", f"shared ({row['sharing']}); held by {holders}")
+        if all_of_them:
+            return
     for each in row["held"]:
         if each["ours"]:
             inside = _fill(memory.get(each["by"], {}), colour.get(each["by"], "var(--foreign)"))
