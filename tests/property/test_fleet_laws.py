@@ -73,7 +73,7 @@ def fleet_members(draw: st.DrawFn, index: int) -> Member:
     tolerations = draw(st.sampled_from([[], [TOLERATION]]))
     deployment = make_deployment(
         f"d{index}",
-        priority=draw(st.sampled_from(["Critical", "Standard", "Batch"])),
+        priority=draw(st.sampled_from(["Critical", "Standard", "Batch", "None"])),
         hardware={"tolerations": tolerations},
     )
     plan = replace(plan_with(gpus=gpus, nodes=spans), share=share)

@@ -14,8 +14,11 @@ from deepseek_operator.capacity.workload import pod_host
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.names import LABEL_DEPLOYMENT, label_value
 
-TIERS = {Priority.CRITICAL: 0, Priority.HIGH: 1, Priority.STANDARD: 2, Priority.BATCH: 3}
-"""Order in which priorities are served."""
+TIERS = {Priority.CRITICAL: 0, Priority.HIGH: 1, Priority.STANDARD: 2, Priority.BATCH: 3, Priority.NONE: 4}
+"""Order in which priorities are served; pods that name no class count as 0, below Batch.
+
+Source: Kubernetes, Pod Priority and Preemption: without a global default, their priority is zero.
+"""
 
 Rank = tuple[int, str, str]
 """Tier, namespace and name."""

@@ -25,7 +25,7 @@ MOST_NODES = 60
 MOST_WANTED = 30
 """Replicas for which room is sought at once."""
 
-WORTH = (6400.0, 1600.0, 400.0, 100.0)
+WORTH = (6400.0, 1600.0, 400.0, 100.0, 25.0)
 """Moves that a placed replica is worth, by priority: more than the replicas of lower ones together, mostly."""
 
 LARGE_MOVE = 0.001
@@ -45,7 +45,7 @@ class Wanted:
         need: of one replica.
         nodes: where it may be.
         replicas: how many.
-        tier: 0 for those that are served first, to 3.
+        tier: 0 for those that are served first, to 4.
     """
 
     name: str

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster_objects import A100_LABELS, gpu_node, gpu_pod
+from deepseek_operator.api.v1alpha1 import Priority
 from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.fleet import place_fleet
 from deepseek_operator.capacity.inventory import Inventory, inventory
@@ -55,6 +56,12 @@ def test_the_higher_priority_takes_the_last_gpus() -> None:
         ("chat", 0, 1, 1, 2, ("a",), ""),
         ("batch", 0, 1, 1, 2, ("a",), "lost to deployments before it: alone it would have room for 2 more"),
     ]
+
+
+def test_every_priority_has_its_turn_and_none_is_the_last() -> None:
+    members = [member(f"d-{priority.value.lower()}", 1, 1, priority=priority) for priority in reversed(Priority)]
+    found = place_fleet(members, cluster([gpu_node("a")], []), seconds=5).verdicts
+    assert [each.member.deployment.spec.priority for each in found] == list(Priority)
 
 
 def test_moving_own_pods_makes_room_that_is_not_there_now() -> None:
