@@ -27,7 +27,7 @@ def story(obj: JsonObject) -> dict[str, list[str]]:
     """Return sentences under the headings Asked, Planned, Why, Runs, Costs and Lately, in this order.
 
     Args:
-        obj: the object as the API server gives it; one without status was never looked at.
+        obj: the object as the API server gives it; one without conditions was never looked at.
 
     Raises:
         InventoryError: the object is of another shape, as after editing a file by hand.
@@ -87,7 +87,7 @@ def _planned(status: JsonObject) -> Iterator[str]:
         yield from _some(refused.get("nearest", ""))
     if not plan:
         if not refused:
-            yield "not yet: no operator has looked at it" if not status else "not yet"
+            yield "not yet" if status.get("conditions") else "not yet: no operator has looked at it"
         return
     nodes = plan["nodesPerReplica"]
     over = f" over {nodes} nodes" if nodes > 1 else ""

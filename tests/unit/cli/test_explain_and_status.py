@@ -77,6 +77,12 @@ def test_a_refused_object_says_why_and_what_would_do(tmp_path: Path, capsys: pyt
     assert told["costs"] == []
 
 
+def test_an_object_that_nobody_looked_at_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The API server gives such an object a generation that no spec has, and nothing else."""
+    explain(filename=saved(tmp_path, changed({}) | {"status": {"observedGeneration": -1}}), output=OutputFormat.JSON)
+    assert json.loads(capsys.readouterr().out)["planned"] == ["not yet: no operator has looked at it"]
+
+
 def test_the_story_as_people_read_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     explain("small", filename=saved(tmp_path, running(), running("other")))
     lines = capsys.readouterr().out.splitlines()
