@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deepseek_operator.api.capacity_plan import parse_capacity_plan
 from deepseek_operator.api.parse import parse
 from deepseek_operator.api.v1alpha1 import DeepSeekDeploymentSpec
 from deepseek_operator.cli.main import kubectl_plugin, operator
@@ -166,9 +167,20 @@ def test_every_sample_of_an_object_is_valid(deployment: dict[str, Any]) -> None:
     assert parse(deployment).metadata.name
 
 
+def samples_of_questions() -> list[Any]:
+    found = [(block, each) for block in blocks("yaml") for each in documents(block) if isinstance(each, dict)]
+    return [pytest.param(each, id=block.place) for block, each in found if each.get("kind") == "CapacityPlan"]
+
+
+@pytest.mark.parametrize("question", samples_of_questions())
+def test_every_sample_of_a_capacity_plan_is_valid(question: dict[str, Any]) -> None:
+    assert parse_capacity_plan(question)
+
+
 def test_every_sample_of_yaml_can_be_read() -> None:
     assert len([each for block in blocks("yaml") for each in documents(block)]) > 20
     assert len(samples_of_objects()) > 8
+    assert samples_of_questions()
 
 
 def test_samples_of_values_are_values_of_the_chart(tmp_path: Path) -> None:

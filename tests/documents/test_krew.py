@@ -8,7 +8,7 @@ import yaml
 
 from deepseek_operator import __version__
 
-FILE = Path(__file__).parents[3] / "docs" / "examples" / "krew" / "deepseek.yaml"
+FILE = Path(__file__).parents[2] / "docs" / "examples" / "krew" / "deepseek.yaml"
 
 SHORT_DESCRIPTION_CHARACTERS = 50
 """Source: krew's style guide, "shortDescription"; longer ones are cut in `kubectl krew search`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "Dockerfile").read_text()
 _PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<rest>.*?)(?=^[a-z]|\Z)", re.DOTALL | re.MULTILINE)
 
