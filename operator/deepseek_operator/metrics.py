@@ -22,7 +22,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._plans: dict[str, tuple[str, float, float]] = {}
-        self._plan_errors: dict[str, tuple[str, str]] = {}
+        self._plan_errors: dict[str, tuple[tuple[str, str], int]] = {}
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self.reconcile_seconds = Histogram(
@@ -130,12 +130,19 @@ class Metrics:
 
     def set_plan_error(self, uid: str, where: tuple[str, str], percent: int) -> None:
         """Show how far an engine's report is from the plan of the object with that namespace and name."""
-        self._plan_errors[uid] = where
+        self._plan_errors.pop(uid, None)
+        self._plan_errors[uid] = where, percent
         self.plan_error.labels(*where).set(percent)
 
     def drop_plan_error(self, uid: str) -> None:
-        """Stop showing it."""
-        if (where := self._plan_errors.pop(uid, None)) is not None:
+        """Stop showing it; that of an object made anew under the same name is shown on."""
+        where, _ = self._plan_errors.pop(uid, (None, 0))
+        if where is None:
+            return
+        namesakes = [percent for other, percent in self._plan_errors.values() if other == where]
+        if namesakes:
+            self.plan_error.labels(*where).set(namesakes[-1])
+        else:
             self.plan_error.remove(*where)
 
     def on_call(self, verb: str, resource: str, status: int) -> None:

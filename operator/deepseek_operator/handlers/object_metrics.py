@@ -137,17 +137,19 @@ class ObjectMetrics:
         before = self._shown.get(uid)
         if before == now:
             return
-        self.drop(uid)
+        if before is not None:
+            self._count(self._shown.pop(uid), -1)
         self._shown[uid] = now
         self._count(now, 1)
         self._set(now)
 
     def drop(self, uid: str) -> None:
-        """Stop showing an object."""
+        """Stop showing an object; one that was made anew under its name is shown on."""
         before = self._shown.pop(uid, None)
         if before is not None:
             self._count(before, -1)
-            self._set(Shown(where=before.where))
+            namesakes = [each for each in self._shown.values() if each.where == before.where]
+            self._set(namesakes[-1] if namesakes else Shown(where=before.where))
 
     def _count(self, each: Shown, sign: int) -> None:
         """Add an object to the sums over all objects, or take it out of them."""

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from deepseek_operator.handlers.object_metrics import ObjectMetrics, Shown, shown
+from deepseek_operator.metrics import Metrics
 
 A, B = ("team", "a"), ("team", "b")
 
@@ -96,3 +97,32 @@ def test_objects_are_summed_and_dropped_without_a_trace() -> None:
     for uid in ("1", "2", "3", "never seen"):
         metrics.drop(uid)
     assert samples(registry) == {}
+
+
+def test_an_object_made_anew_under_its_name_is_shown_on_when_the_old_one_is_dropped() -> None:
+    registry = CollectorRegistry()
+    metrics = ObjectMetrics(registry)
+    metrics.show("old", shown(A, RUNS))
+    metrics.show("new", shown(A, {**RUNS, "observed": {"plannedKvCacheTokens": 500, "kvCacheTokens": 400}}))
+    metrics.drop("old")
+    assert samples(registry) == {
+        "running_gpus h100-sxm5-80gb": 8.0,
+        "proposed_plans": 1.0,
+        "planned_kv_cache_tokens team a": 500.0,
+        "reported_kv_cache_tokens team a": 400.0,
+        "memory_pressure team a": 1.0,
+        "capacity_available team a": 1.0,
+    }
+    metrics.drop("new")
+    assert samples(registry) == {}
+
+
+def test_the_plan_error_of_an_object_made_anew_outlives_the_old_one() -> None:
+    registry, place = CollectorRegistry(), {"namespace": "team", "name": "a"}
+    metrics = Metrics(registry)
+    metrics.set_plan_error("old", A, 12)
+    metrics.set_plan_error("new", A, 3)
+    metrics.drop_plan_error("old")
+    assert registry.get_sample_value("deepseek_operator_plan_kv_cache_error_percent", place) == 3
+    metrics.drop_plan_error("new")
+    assert registry.get_sample_value("deepseek_operator_plan_kv_cache_error_percent", place) is None
