@@ -44,11 +44,21 @@ class Applier:
         self._cluster = cluster
         self._observed = observed
         self._applied: dict[str, dict[Key, _Applied]] = {}
+        self._undone: dict[str, list[Key]] = {}
 
     def forget(self, owner_uid: str) -> None:
         """Apply everything of this owner again at its next pass."""
         self._observed.distrust(owner_uid)
         self._applied.pop(owner_uid, None)
+        self._undone.pop(owner_uid, None)
+
+    def undone(self, owner_uid: str) -> list[Key]:
+        """Return the children that were as they should be until somebody else changed or deleted them, each told once.
+
+        Of a child that was applied again, be it in a pass that failed later on; not of one that this process has
+        never applied or seen right.
+        """
+        return self._undone.pop(owner_uid, [])
 
     def is_settled(self, owner_uid: str) -> bool:
         """Return whether every child is as it was applied last, and nothing of ours exists beside them."""
@@ -62,17 +72,14 @@ class Applier:
             )
         )
 
-    async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> list[Key]:
+    async def apply(self, owner_uid: str, manifests: Sequence[Manifest]) -> None:
         """Apply the manifests that may differ from the cluster, in order.
-
-        Returns:
-            The children that were as they should be until somebody else changed or deleted them.
 
         Raises:
             ConflictError: an object of that name exists and is not ours.
             ClusterError: the API server refused one; those before it are applied.
         """
-        applied, undone = self._applied.setdefault(owner_uid, {}), list[Key]()
+        applied = self._applied.setdefault(owner_uid, {})
         for manifest in manifests:
             key, digest = key_of(manifest), manifest_digest(manifest)
             if self._is_current(owner_uid, key, digest):
@@ -82,9 +89,8 @@ class Applier:
             self._observed.put_child(stored)
             child = self._observed.children(owner_uid)[key]
             if key in applied and applied[key].digest == digest:
-                undone.append(key)
+                self._undone.setdefault(owner_uid, []).append(key)
             applied[key] = _Applied(digest, child.uid, child.ownership)
-        return undone
 
     async def _first_apply(self, owner_uid: str, manifest: Manifest) -> dict[str, Any]:
         """Apply a manifest whose object is not known; an object of that name that is not ours is left alone.

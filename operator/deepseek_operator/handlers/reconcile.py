@@ -176,6 +176,7 @@ class Reconciler:
             except ClusterError as error:
                 failure = error
                 situation = replace(situation, failure=str(error))
+        self._repairs.undone(body, self._applier.undone(uid))
         situation = self._listen(body, self._look(body, situation))
         if situation.deferred:
             return Left.URGENT
@@ -267,7 +268,7 @@ class Reconciler:
         if must_announce(status, situation):
             return situation  # said first, done at the next pass
         await self._drain.prepare(manifests, workload, pods, deployment.spec.engine, self._scaling.running_by_pod(uid))
-        self._repairs.undone(body, await self._applier.apply(uid, manifests))
+        await self._applier.apply(uid, manifests)
         if stage.prune:
             among = canary_keys(deployment.metadata.name) if canary and canary.phase in STABLE_AND_TRIAL else None
             await self._applier.prune(uid, manifests, among, switch.spared)

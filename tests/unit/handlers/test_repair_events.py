@@ -5,6 +5,7 @@ from __future__ import annotations
 from deepseek_operator.handlers.repair_events import QUIET_SECONDS, Repairs
 
 BODY = {"metadata": {"uid": "u1", "name": "chat"}}
+OTHER = {"metadata": {"uid": "u2", "name": "chat-2"}}
 SERVICE, PLAN = ("Service", "chat"), ("ConfigMap", "chat-plan")
 
 
@@ -16,25 +17,28 @@ class Clock:
         return self.now
 
 
-def test_each_child_is_told_once_in_a_while() -> None:
+def test_each_object_is_told_once_in_a_while() -> None:
     told: list[tuple[str, str, str]] = []
     clock = Clock()
     repairs = Repairs(lambda _, *said: told.append(said), clock)
-    text = "{} was changed or deleted by another and is as planned again; change the spec instead"
+    one = "Service chat was changed or deleted by another and is as planned again; change the spec instead"
+    two = (
+        "children of kind ConfigMap and Service were changed or deleted by another and are as planned again; "
+        "change the spec instead"
+    )
 
+    repairs.undone(BODY, [])
     repairs.undone(BODY, [SERVICE])
     repairs.undone(BODY, [SERVICE, PLAN])
-    repairs.undone(BODY, [])
-    assert told == [
-        ("Warning", "EditUndone", text.format("Service chat")),
-        ("Warning", "EditUndone", text.format("ConfigMap chat-plan")),
-    ]
+    assert told == [("Warning", "EditUndone", one)]
+    repairs.undone(OTHER, [PLAN, SERVICE])
+    assert told[1:] == [("Warning", "EditUndone", two)]
     clock.now = QUIET_SECONDS
     repairs.undone(BODY, [SERVICE])
-    assert len(told) == 3
+    assert told[2:] == [("Warning", "EditUndone", one)]
     repairs.forget("u1")
     repairs.undone(BODY, [SERVICE])
-    assert len(told) == 4
+    assert told[3:] == [("Warning", "EditUndone", one)]
 
 
 def test_a_group_that_starts_anew_is_told_with_its_reason() -> None:
