@@ -29,8 +29,8 @@ RDMA_NETWORK_LABEL = "deepseek-operator.io/rdma-network"
 """Node label with the secondary network (NetworkAttachmentDefinition) that pods of a group join."""
 
 MOST_TIERS = 64
-"""Pools of one product that are planned on, the widest of each price first. Source: judgement; a cluster has a few
-prices of one product (reserved, on demand, spot) and one or two ages of drivers."""
+"""Pools of one product that are planned on; of more prices the cheapest and the dearest stay. Source: judgement; a
+cluster has a few prices of one product (reserved, on demand, spot) and one or two ages of drivers."""
 
 MOST_PIN_CHARACTERS = 2048
 """Of a pin as status shows it; about two hundred prices."""
@@ -137,7 +137,7 @@ def tiers(offers: Sequence[NodeOffer]) -> list[Tier]:
 
 def _thresholds(offers: Sequence[NodeOffer]) -> Iterator[_Threshold]:
     """Every combination that occurs, wide ones first."""
-    prices = sorted({offer.price for offer in offers}, reverse=True)
+    prices = _from_both_ends(sorted({offer.price for offer in offers}, reverse=True))
     memories = sorted({offer.memory_bytes for offer in offers})
     if not all(offer.memory_label for offer in offers):
         memories = memories[:1]
@@ -145,6 +145,15 @@ def _thresholds(offers: Sequence[NodeOffer]) -> Iterator[_Threshold]:
     networks = sorted(way for way in ways if way[0] is not None) if len(ways) > 1 else []
     for way, memory_bytes, price in product((None, *networks), memories, prices):
         yield _Threshold(price=price, memory_bytes=memory_bytes, way=way)
+
+
+def _from_both_ends(prices: Sequence[Decimal]) -> list[Decimal]:
+    """Return the prices so that a cut at any place keeps the first and the last ones.
+
+    >>> _from_both_ends([Decimal(5), Decimal(4), Decimal(3), Decimal(2)])
+    [Decimal('5'), Decimal('2'), Decimal('4'), Decimal('3')]
+    """
+    return [prices[index // 2] if index % 2 == 0 else prices[-1 - index // 2] for index in range(len(prices))]
 
 
 def _tier(offers: Sequence[NodeOffer], threshold: _Threshold) -> Tier | None:

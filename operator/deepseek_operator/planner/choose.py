@@ -41,6 +41,7 @@ class PoolAnswer:
         nearest: the exclusion that came nearest; None only when nothing was excluded.
         simpler: the largest smaller split that failed, to explain why the choice is not smaller.
         wider: why all nodes of the product would not do, where the pool leaves some of them out.
+        least_price_usd: per GPU and hour, of the cheapest nodes of the product, where the pool counts a dearer price.
     """
 
     pool: GpuPool
@@ -48,6 +49,7 @@ class PoolAnswer:
     nearest: Exclusion | None
     simpler: Exclusion | None
     wider: Exclusion | None = None
+    least_price_usd: Decimal | None = None
 
 
 def answers(request: PlanRequest, supply: Supply) -> list[PoolAnswer]:
@@ -99,7 +101,7 @@ def answer_of_product(request: PlanRequest, pools: Sequence[GpuPool]) -> PoolAns
     ordered = widest_first(pools)
     widest = answer_of_pool(request, ordered[0])
     if widest.best is not None:
-        return widest
+        return replace(widest, least_price_usd=_least_price(ordered))
     narrower = worth_narrowing(ordered, lambda pool: answer_of_pool(request, pool).best is not None)
     nearest = widest
     for alike in narrower:
@@ -109,6 +111,14 @@ def answer_of_product(request: PlanRequest, pools: Sequence[GpuPool]) -> PoolAns
             return min(chosen, key=_rank)
         nearest = min(nearest, *found, key=_distance)
     return nearest
+
+
+def _least_price(pools: Sequence[GpuPool]) -> Decimal | None:
+    """Return the lowest price below that of the first of these pools; None when that is the lowest."""
+    counted = pools[0].gpu.price_per_hour_usd
+    known = [pool.gpu.price_per_hour_usd for pool in pools if pool.gpu.price_per_hour_usd is not None]
+    least = min(known, default=None)
+    return least if counted is None or (least is not None and least < counted) else None
 
 
 def answer_of_pool(request: PlanRequest, pool: GpuPool, most: Decimal = ANY_COST) -> PoolAnswer:

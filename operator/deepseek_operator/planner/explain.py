@@ -82,7 +82,7 @@ def _which_nodes(answer: PoolAnswer) -> str:
     """Return which nodes of the product the pods keep to, and why not all of them would do; empty for all."""
     pool, out = answer.pool, answer.pool.left_out
     if not out.nodes:
-        return ""
+        return _which_price(answer)
     inside, price = sum(nodes for _, nodes in pool.nodes_by_gpu_count), pool.gpu.price_per_hour_usd
     dearest = "that" if price is None else f"{format_usd(price)} USD"
     others = []
@@ -98,6 +98,15 @@ def _which_nodes(answer: PoolAnswer) -> str:
     by = f" ({pool.pin})" if pool.pin is not None else ""
     why = f"; all would not do: {answer.wider.detail}" if answer.wider is not None else ""
     return f" Its pods keep to {_nodes(inside)}{by}, because {', '.join(others)}{why}."
+
+
+def _which_price(answer: PoolAnswer) -> str:
+    """Return that nodes of the product cost less than what counts; empty where all cost the same."""
+    least = answer.least_price_usd
+    if least is None:
+        return ""
+    cheapest = f"Its cheapest nodes cost {format_usd(least)} USD per GPU and hour"
+    return f" {cheapest}; the dearest count, because pods may land there, unless maxCostPerHourUsd keeps them away."
 
 
 def _nodes(count: int) -> str:

@@ -233,3 +233,24 @@ def test_only_the_nodes_of_a_plan_have_room_for_it(changes: dict[str, Any], left
     made = make_plan(**{"gpu": "h100-sxm5-80gb", **changes})
     room = fits_now(made, inventory_of(*CHEAP, DEAR), replicas=9)
     assert (room.count, room.limiting.rpartition("left out: ")[2]) == (4 if made.pin else 0, left_out)
+
+
+def test_of_more_prices_than_are_looked_at_the_cheapest_stays() -> None:
+    dear = [node(f"dear-{each:03d}", f"{5 + each / 100:.2f}") for each in range(80)]
+    asked = request(CHAT_67B, max_cost_per_hour_usd=Decimal(10))
+
+    found = cheapest(asked, supply(inventory_of(node("cheap", "1.00"), *dear)))
+
+    assert found is not None
+    assert found.candidate.pool.gpu.price_per_hour_usd == Decimal("1.00")
+
+
+def test_a_plan_on_nodes_of_several_prices_names_the_cheapest() -> None:
+    planned = plan(request(CHAT_67B), supply(inventory_of(node("cheap", "2.10"), node("dear", "12.29"))))
+
+    assert isinstance(planned, Plan)
+    assert any(
+        "Its cheapest nodes cost 2.10 USD per GPU and hour; the dearest count, because pods may land there, unless "
+        "maxCostPerHourUsd keeps them away." in reason
+        for reason in planned.reasons
+    )
