@@ -102,7 +102,7 @@ CLUSTER = (
     ),
     Panel(
         title="Room for one more",
-        description="Further replicas that fit on what is free now, each object looked at alone.",
+        description="Replicas that fit on what is free now besides those asked for, each object looked at alone.",
         unit="short",
         queries={"min by (namespace, name) (deepseek_operator_placeable_replicas)": BY_OBJECT},
     ),

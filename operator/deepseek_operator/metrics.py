@@ -99,7 +99,7 @@ class Metrics:
         )
         self.placeable_replicas = Gauge(
             "deepseek_operator_placeable_replicas",
-            "Further replicas of a DeepSeekDeployment that fit on what is free now, each object looked at alone.",
+            "Replicas of a DeepSeekDeployment that fit on what is free now besides those it asks for, looked at alone.",
             ["namespace", "name"],
             registry=registry,
         )

@@ -32,7 +32,7 @@ class Verdict:
         now: replicas that run or could start on what is free, those of higher priority served first.
         if_packed: replicas that the best placement holds; None where KAI divides GPUs, or nobody searched.
         pins: nodes of each of these replicas, to be pinned there.
-        more: further replicas of it alone that fit on what is free now.
+        more: further replicas, besides those it asks for, that fit on what is free now; looked at alone.
         nodes: where the new replicas would go now, one entry per pod.
         reason: why not all fit now, one sentence; empty when they do.
     """
@@ -90,18 +90,19 @@ def place_fleet(
             best = replace(best, spots=now)
     verdicts = []
     for member in ordered:
-        fits, more = len(now[member.rank]), before.count(member.need, grounds.nodes(member.deployment, member.plan))
+        fits, running = len(now[member.rank]), len(now[member.rank]) - len(started[member.rank])
+        alone = before.count(member.need, grounds.nodes(member.deployment, member.plan))
         held = best.placed(member) if seconds and packable(member.plan) else None
         verdicts.append(
             Verdict(
                 member=member,
-                running=fits - len(started[member.rank]),
+                running=running,
                 now=fits,
                 if_packed=held,
                 pins=() if held is None else tuple(best.spots.get(member.rank, ())),
-                more=more,
+                more=max(0, alone - (member.replicas - running)),
                 nodes=tuple(name for spots in started[member.rank] for name in spots),
-                reason=_reason(member, inventory, fits - len(started[member.rank]), fits, held, more, domain_label),
+                reason=_reason(member, inventory, running, fits, held, alone, domain_label),
             )
         )
     free = {node.name: board.free_gpus(node.name) for node in inventory.nodes}
@@ -122,16 +123,16 @@ def _gpus_by_tier(members: Sequence[Member], spots: Mapping[Rank, Sequence[Spots
 
 
 def _reason(
-    member: Member, inventory: Inventory, running: int, now: int, held: int | None, more: int, domain_label: str
+    member: Member, inventory: Inventory, running: int, now: int, held: int | None, alone: int, domain_label: str
 ) -> str:
     """Return why fewer replicas than asked for fit now; empty when all do."""
     if now >= member.replicas:
         return ""
     if held is not None and held > now:
         return f"fragmented: {held} of {member.replicas} replicas would fit if all of these were placed anew"
-    if more >= member.replicas - running:
-        return f"lost to deployments before it: alone it would have room for {more} more"
-    alone = room_for(member.deployment, member.plan, inventory, member.replicas - running, own=NOBODY)
-    if alone.fits:
+    if alone >= member.replicas - running:
+        return f"lost to deployments before it: alone it would have room for {alone} more"
+    room = room_for(member.deployment, member.plan, inventory, member.replicas - running, own=NOBODY)
+    if room.fits:
         return f"its domain is too small: no value of {domain_label} holds all nodes of one more replica"
-    return alone.limiting
+    return room.limiting

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from cluster_objects import A100_LABELS, gpu_node, gpu_pod
 from deepseek_operator.api.v1alpha1 import Priority
 from deepseek_operator.capacity.facts import read_node, read_pod
@@ -53,8 +55,8 @@ def test_the_higher_priority_takes_the_last_gpus() -> None:
     known = cluster([gpu_node("a")], [])
     members = [member("batch", 4, 2, priority="Batch"), member("chat", 4, 1, priority="Critical")]
     assert rows(members, known) == [
-        ("chat", 0, 1, 1, 2, ("a",), ""),
-        ("batch", 0, 1, 1, 2, ("a",), "lost to deployments before it: alone it would have room for 2 more"),
+        ("chat", 0, 1, 1, 1, ("a",), ""),
+        ("batch", 0, 1, 1, 0, ("a",), "lost to deployments before it: alone it would have room for 2 more"),
     ]
 
 
@@ -85,7 +87,7 @@ def test_a_group_takes_different_nodes() -> None:
     known = cluster([gpu_node("a"), gpu_node("b"), gpu_node("c")], [])
     assert rows([member("r1", 16, 2, nodes=2)], known) == [
         (
-            "r1", 0, 1, 1, 1, ("a", "b"),
+            "r1", 0, 1, 1, 0, ("a", "b"),
             "needs 2 times 8 free h100-sxm5-80gb on each of 2 nodes; there is room for 1: "
             "8 of 8 free on a, 8 of 8 free on b, 8 of 8 free on c",
         )
@@ -96,7 +98,22 @@ def test_nodes_of_another_product_or_selector_do_not_count() -> None:
     nodes = [gpu_node("a", labels=A100_LABELS), gpu_node("b", more_labels={"pool": "x"}), gpu_node("c")]
     known = cluster(nodes, [])
     found = rows([member("chat", 4, 3, hardware={"nodeSelector": {"pool": "x"}})], known)
-    assert [row[:6] for row in found] == [("chat", 0, 2, 2, 2, ("b", "b"))]
+    assert [row[:6] for row in found] == [("chat", 0, 2, 2, 0, ("b", "b"))]
+
+
+@pytest.mark.parametrize(
+    ("asked", "running", "more"),
+    [(1, 0, 3), (4, 0, 0), (5, 0, 0), (1, 1, 3), (2, 1, 2), (4, 1, 0), (5, 1, 0)],
+)
+def test_more_replicas_are_besides_those_it_asks_for(asked: int, running: int, more: int) -> None:
+    pods = [own_pod("chat", f"chat-{number}", 4, "a") for number in range(running)]
+    (found,) = place_fleet([member("chat", 4, asked)], cluster([gpu_node("a"), gpu_node("b")], pods)).verdicts
+    assert (found.running, found.now, found.more) == (running, min(asked, 4), more)
+
+
+def test_a_group_that_takes_all_nodes_leaves_room_for_no_more() -> None:
+    (found,) = place_fleet([member("r1", 16, 1, nodes=2)], cluster([gpu_node("a"), gpu_node("b")], [])).verdicts
+    assert (found.now, found.more) == (1, 0)
 
 
 def test_what_stays_free_is_told() -> None:
@@ -149,7 +166,7 @@ def test_a_share_is_promised_once() -> None:
     known = cluster([mig_node("a", {"1g.20gb": 1})], [])
     members = [on_share(name, 1, MIG) for name in ("first", "second")]
     found = place_fleet(members, known, seconds=5).verdicts
-    assert [(each.now, each.more, each.nodes) for each in found] == [(1, 1, ("a",)), (0, 1, ())]
+    assert [(each.now, each.more, each.nodes) for each in found] == [(1, 0, ("a",)), (0, 0, ())]
     assert found[1].reason == "lost to deployments before it: alone it would have room for 1 more"
 
 
@@ -164,5 +181,5 @@ def test_the_packing_names_the_node_of_each_replica_and_leaves_there_what_may_st
 def test_free_cpu_is_part_of_both_verdicts() -> None:
     offered = {"nvidia.com/gpu": "8", "cpu": "8", "memory": "2000Gi"}
     (found,) = place_fleet([member("chat", 4, 2)], cluster([gpu_node("a", allocatable=offered)], [])).verdicts
-    assert (found.now, found.if_packed, found.more) == (1, 1, 1)
+    assert (found.now, found.if_packed, found.more) == (1, 1, 0)
     assert "requests 6 CPU cores, and 1 of 1 nodes lacks them (a has 8 free)" in found.reason
