@@ -16,7 +16,8 @@ from deepseek_operator.capacity.host_room import host_free
 from deepseek_operator.capacity.host_use import HostUse
 from deepseek_operator.capacity.inventory import Inventory, NodeInventory
 from deepseek_operator.capacity.kai import KAI_MEMORY
-from deepseek_operator.capacity.share_room import free_shares, offers_of
+from deepseek_operator.capacity.node_shares import ShareOffer
+from deepseek_operator.capacity.share_room import free_shares, offers_of, opened_gpus
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
 from deepseek_operator.planner.result import Plan
 from deepseek_operator.resources.gpu_share import HAMI_MEMORY
@@ -111,8 +112,7 @@ class Board:
         if need.share is None:
             places = self._free[name] // need.gpus
         else:
-            key = need.share.key
-            offer = next((each for each in offers_of(node, self._features) if each.share.key == key), None)
+            offer = self._offer(node, need.share)
             places = 0 if offer is None else free_shares(node, offer, _nobody) // need.gpus
         if not places:
             return 0
@@ -159,12 +159,24 @@ class Board:
         """Put one pod of a replica on a node."""
         self._host[name] = self.free_host(name).minus(need.host)
         self._changes.append(name)
+        node, held = self._nodes[name], need.held()
         if need.share is None:
             self._free[name] -= need.gpus
-            return
-        node = self._nodes[name]  # free shares are counted pod by pod
-        pod = PodFacts(namespace="", name="", node=name, gpus=need.held(), host=need.host, labels={})
-        self._nodes[name] = replace(node, pods=(*node.pods, pod))
+            if not self._features.kai:
+                return
+            held = {node.resource: need.gpus}  # which KAI then cannot divide
+        pod = PodFacts(namespace="", name="", node=name, gpus=held, host=need.host, labels={})
+        self._nodes[name] = replace(node, pods=(*node.pods, pod))  # free shares are counted pod by pod
+        if need.share is not None and need.share.mechanism is ShareMechanism.KAI:
+            opened = self._opened(self._nodes[name], need.share) - self._opened(node, need.share)
+            self._free[name] = max(0, self._free[name] - opened)
+
+    def _offer(self, node: NodeInventory, share: GpuShare) -> ShareOffer | None:
+        return next((each for each in offers_of(node, self._features) if each.share.key == share.key), None)
+
+    def _opened(self, node: NodeInventory, share: GpuShare) -> int:
+        offer = self._offer(node, share)
+        return 0 if offer is None else opened_gpus(node, offer)
 
     def _looked(self, need: Need, nodes: Sequence[str]) -> _Looked:
         """Return what some nodes have room for; only those that changed since are looked at again."""

@@ -44,15 +44,29 @@ def free_shares(node: NodeInventory, offer: ShareOffer, is_own: IsOwn) -> int:
     """
     share, others = offer.share, [pod for pod in node.pods if not is_own(pod)]
     if share.mechanism is ShareMechanism.HAMI:
-        gpus = offer.slices // share.slices_per_gpu
-        total = share.memory_bytes * share.slices_per_gpu // MIB
-        return _packed([total] * gpus, _hami_held(others, share.resource, total), share.memory_bytes // MIB)
+        gpus, total = offer.slices // share.slices_per_gpu, _total(share)
+        return _packed([total] * gpus, _hami_held(others, share.resource, total), _need(share))
     if share.mechanism is ShareMechanism.KAI:
-        total = share.memory_bytes * share.slices_per_gpu // MIB
-        whole = sum(pod.gpus.get(node.resource, 0) for pod in others if pod.namespace != KAI_RESERVATIONS)
-        gpus = max(0, offer.slices // share.slices_per_gpu - whole)
-        return _packed([total] * gpus, (held for pod in others if (held := _kai_held(pod, total))), _need(share))
+        return sum(room // _need(share) for room in _kai_rooms(node, offer, others))
     return max(0, offer.slices - sum(pod.gpus.get(_counted(share), 0) for pod in others))
+
+
+def opened_gpus(node: NodeInventory, offer: ShareOffer) -> int:
+    """Return how many GPUs of a node that KAI divides hold a share, laid as `free_shares` lays them.
+
+    Args:
+        node: that offers shares by KAI.
+        offer: one of them.
+    """
+    return sum(room < _total(offer.share) for room in _kai_rooms(node, offer, node.pods))
+
+
+def _kai_rooms(node: NodeInventory, offer: ShareOffer, pods: Iterable[PodFacts]) -> list[int]:
+    """Return the MiB that shares of pods leave of each GPU that none of them has as a whole."""
+    pods, total = list(pods), _total(offer.share)
+    whole = sum(pod.gpus.get(node.resource, 0) for pod in pods if pod.namespace != KAI_RESERVATIONS)
+    gpus = max(0, offer.slices // offer.share.slices_per_gpu - whole)
+    return _laid([total] * gpus, (held for pod in pods if (held := _kai_held(pod, total))))
 
 
 def holds_share(pod: PodFacts, share: GpuShare, gpus: int) -> bool:
@@ -70,7 +84,13 @@ def _counted(share: GpuShare) -> str:
 
 
 def _need(share: GpuShare) -> int:
+    """Return the MiB of a share."""
     return share.memory_bytes // MIB
+
+
+def _total(share: GpuShare) -> int:
+    """Return the MiB of a GPU that is divided into shares."""
+    return share.memory_bytes * share.slices_per_gpu // MIB
 
 
 def _hami_held(pods: Iterable[PodFacts], resource: str, total_mib: int) -> list[int]:
@@ -93,6 +113,11 @@ def _packed(gpus: list[int], held: Iterable[int], need: int) -> int:
     >>> _packed([80, 80], [40, 60], 20), _packed([80], [50], 40), _packed([], [1], 1)
     (3, 0, 0)
     """
+    return sum(room // need for room in _laid(gpus, held))
+
+
+def _laid(gpus: list[int], held: Iterable[int]) -> list[int]:
+    """Return what is left of GPUs beside what is held: first fit of the largest first."""
     free = list(gpus)
     for size in sorted(held, reverse=True):
         index = next((each for each, room in enumerate(free) if room >= size), None)
@@ -100,4 +125,4 @@ def _packed(gpus: list[int], held: Iterable[int], need: int) -> int:
             free[index] -= size
         elif free:
             free[free.index(max(free))] = 0
-    return sum(room // need for room in free)
+    return free

@@ -13,7 +13,9 @@ from deepseek_operator.capacity.facts import read_node, read_pod
 from deepseek_operator.capacity.fleet import place_fleet
 from deepseek_operator.capacity.inventory import Inventory, inventory
 from deepseek_operator.capacity.members import Member
+from deepseek_operator.capacity.share_room import offers_of
 from deepseek_operator.planner.gpu_share import GpuShare, ShareMechanism
+from deepseek_operator.resources.features import ClusterFeatures
 from deepseek_operator.units import GIB
 from model_factories import make_deployment
 from plan_values import plan_with
@@ -160,6 +162,25 @@ def test_what_kai_divides_is_not_packed() -> None:
     kai = GpuShare(mechanism=ShareMechanism.KAI, slices_per_gpu=2, memory_bytes=39 * GIB)
     (found,) = place_fleet([on_share("chat", 1, kai)], cluster([gpu_node("a")], [])).verdicts
     assert (found.if_packed, found.pins) == (None, ())
+
+
+def test_a_gpu_is_promised_as_a_whole_or_in_parts_of_kai() -> None:
+    node = gpu_node("a", gpus=2)
+    known = replace(cluster([node], []), features=ClusterFeatures(kai=True))
+    half = next(each.share for each in offers_of(known.nodes[0], known.features) if each.share.slices_per_gpu == 2)
+
+    def placed(*members: Member) -> list[tuple[str, int]]:
+        found = place_fleet(list(members), known, seconds=0)
+        free = found.free_after["a"]
+        return [*((each.member.deployment.metadata.name, each.now) for each in found.verdicts), ("free", free)]
+
+    whole, halves = member("whole", 1, 2, priority="Critical"), on_share("halves", 4, half)
+    assert placed(whole, halves) == [("whole", 2), ("halves", 0), ("free", 0)]
+    assert placed(member("whole", 1, 1, priority="Critical"), halves) == [("whole", 1), ("halves", 2), ("free", 0)]
+    first = on_share("halves", 3, half, "Critical")
+    assert placed(first, member("whole", 1, 2)) == [("halves", 3), ("whole", 0), ("free", 0)]
+    one = on_share("halves", 2, half, "Critical")
+    assert placed(one, member("whole", 1, 2)) == [("halves", 2), ("whole", 1), ("free", 0)]
 
 
 def test_a_share_is_promised_once() -> None:
