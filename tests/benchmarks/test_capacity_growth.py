@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import resource
 import time
 
 from deepseek_operator.capacity.facts import NodeFacts, PodFacts
@@ -14,6 +13,7 @@ from deepseek_operator.capacity.members import Member
 from deepseek_operator.capacity.what_if import with_nodes
 from deepseek_operator.catalog.instances import instance
 from model_factories import make_deployment
+from peak_memory import peak_mb
 from plan_values import plan_with
 
 SIZES = ((100, 10), (1_000, 100), (10_000, 1_000))
@@ -57,7 +57,6 @@ def test_growth() -> None:
         place_fleet(members, inventory(with_nodes(known, instance("p5.48xlarge"), nodes // 10), pods))
         times.append(time.perf_counter())
         first, second, third = (after - before for before, after in itertools.pairwise(times))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         print(f"{nodes:5}  {deployments:11}  {first:7.2f} s  {second:15.2f} s  {third:14.2f} s  "
-              f"{found.gap_percent:.2f} %  {memory:.0f} MB")  # fmt: skip
+              f"{found.gap_percent:.2f} %  {peak_mb():.0f} MB")  # fmt: skip
         assert len(found.verdicts) == deployments

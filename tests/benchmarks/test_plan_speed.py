@@ -16,13 +16,14 @@ import pytest
 WARM_RUNS = 20
 QUESTIONS = ["Lossless", "NearLossless", "Economy"]
 SCRIPT = """
-import json, resource, sys, time
+import json, sys, time
 from dataclasses import replace
 from statistics import median
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.planner.entry import plan
 from deepseek_operator.planner.request import PlanRequest, Quality, Sla, Workload
 from deepseek_operator.planner.result import Plan
+from peak_memory import peak_mb
 from planner_values import EIGHT_PRODUCTS, R1
 
 quality, runs, tpot = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -44,8 +45,7 @@ def milliseconds(question):
 cold = milliseconds(asked)
 others = [milliseconds(replace(asked, workload=replace(asked.workload, concurrency=65 + run))) for run in range(runs)]
 again = [milliseconds(asked) for _ in range(runs)]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-print(json.dumps([cold, median(others), max(others), median(again), peak]))
+print(json.dumps([cold, median(others), max(others), median(again), peak_mb()]))
 """
 SEARCH = """
 import logging, sys, time
