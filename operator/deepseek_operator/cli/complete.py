@@ -54,6 +54,8 @@ def complete(words: Sequence[str]) -> Completion:
     ['models', 'gpus', 'instances']
     >>> complete(["plan", "-o", "j"]).candidates
     (('json', ''),)
+    >>> complete(["plan", "--output=j"]).candidates, complete(["plan", "-o=j"]).candidates
+    ((('--output=json', ''),), ())
     """
     *before, typed = words or [""]
     command: Any = get_command(plugin_app)
@@ -70,7 +72,7 @@ def complete(words: Sequence[str]) -> Completion:
     if waiting is not None:
         return _values(waiting, typed)
     name, equals, value = typed.partition("=")
-    if equals and (option := _taking_a_value(command, name)) is not None:
+    if name.startswith("--") and equals and (option := _taking_a_value(command, name)) is not None:
         found = _values(option, value)
         return Completion(
             candidates=tuple((f"{name}={each}", help_) for each, help_ in found.candidates), directive=found.directive

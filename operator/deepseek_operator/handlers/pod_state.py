@@ -87,12 +87,7 @@ def pod_state(body: JsonObject) -> PodState:
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     reason, message = waiting_of(spec, status)
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    waiting: JsonObject = next(
-        (each["state"]["waiting"] for each in containers if (each.get("state") or {}).get("waiting")), {}
-    )
     scheduled = _condition(status, "PodScheduled")
-    if not waiting and scheduled.get("status") == "False":
-        waiting = scheduled
     ready, annotations = _condition(status, "Ready"), metadata.get("annotations") or {}
     is_ready = ready.get("status") == "True"
     return PodState(

@@ -47,7 +47,7 @@ def ask(
         percentile: share of requests that must meet both, in percent, 50 to 99.
         quality: how much quantization loss is allowed.
         max_replicas: most replicas, 1 or more.
-        max_cost_per_hour_usd: of all replicas together; None has no limit.
+        max_cost_per_hour_usd: of all replicas together, above 0; None has no limit.
 
     Raises:
         UnknownModelError: the catalogue has no such model; the text offers the nearest names.
@@ -82,6 +82,8 @@ def ask(
         raise InvalidSpecError(
             "max_context_tokens", f"is {context:,} and must hold {input_tokens:,} + {output_tokens:,} tokens"
         )
+    if max_cost_per_hour_usd is not None and (max_cost_per_hour_usd.is_nan() or max_cost_per_hour_usd <= 0):
+        raise InvalidSpecError("max_cost_per_hour_usd", f"is {max_cost_per_hour_usd} and must be above 0")
     if concurrency is not None and requests_per_minute is not None:
         raise InvalidSpecError("concurrency", "give it or requests_per_minute, not both")
     return PlanRequest(

@@ -94,10 +94,12 @@ def test_everything_that_is_said_is_asked() -> None:
         ({"concurrency": 1, "requests_per_minute": 1}, "concurrency: give it or requests_per_minute, not both"),
         ({"max_context_tokens": 1279}, "max_context_tokens: is 1,279 and must hold 1,024 + 256 tokens"),
         ({"ttft_milliseconds": 9}, "ttft_milliseconds: give it together with tpot_milliseconds"),
+        ({"max_cost_per_hour_usd": Decimal(-1)}, "max_cost_per_hour_usd: is -1 and must be above 0"),
+        ({"max_cost_per_hour_usd": Decimal("NaN")}, "max_cost_per_hour_usd: is NaN and must be above 0"),
         ({"percentile": 100}, "percentile: is 100 and must be 50 to 99"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused_by_name(arguments: dict[str, int], sentence: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused_by_name(arguments: dict[str, int | Decimal], sentence: str) -> None:
     with pytest.raises(InvalidSpecError) as refused:
         ask(R1, **arguments)  # type: ignore[arg-type]  # keywords are those of the function
     assert str(refused.value) == sentence
