@@ -12,6 +12,7 @@ import yaml
 
 from deepseek_operator.resources.names import FIELD_MANAGER, LABEL_MANAGED_BY
 from deepseek_operator.resources.priorityclass import build_priority_classes
+from deepseek_operator.resources.service import ENGINE_PORT
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "deepseek-operator"
@@ -202,8 +203,20 @@ def test_the_network_policy_lets_in_who_reads_metrics_and_out_what_the_operator_
     assert {port["port"] for port in names["ports"]} == {53, 5353}
     assert [port["port"] for port in api["ports"]] == [443, 6443, 9090]
     assert engines == {
-        "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_MANAGED_BY: FIELD_MANAGER}}}]
+        "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_MANAGED_BY: FIELD_MANAGER}}}],
+        "ports": [{"protocol": "TCP", "port": ENGINE_PORT}],
     }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("prometheus.url=https://thanos/query",),
+        ("prometheus.url=http://[fd00::1]:9095", "networkPolicy.egressPorts={443,9095}"),
+    ],
+)
+def test_a_prometheus_whose_port_is_let_out_goes_with_the_network_policy(settings: tuple[str, ...]) -> None:
+    assert len(of_kind(rendered("networkPolicy.install=true", *settings), "NetworkPolicy")) == 1
 
 
 def test_the_operator_is_scraped_by_the_one_monitor_that_was_asked_for() -> None:

@@ -95,6 +95,19 @@ def test_two_monitors_of_the_same_pods_are_refused_with_their_names() -> None:
     assert "monitoring.podMonitor and monitoring.serviceMonitor would scrape the same pods twice" in said
 
 
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("https://thanos.monitoring.svc:9091", "9091"),
+        ("http://prometheus.monitoring.svc/select/0", "80"),
+        ("http://[fd00::1]:9095/prometheus", "9095"),
+    ],
+)
+def test_a_network_policy_that_would_cut_off_prometheus_is_refused_with_its_port(url: str, port: str) -> None:
+    said = refusal("--set", f"networkPolicy.install=true,prometheus.url={url}")
+    assert f"networkPolicy.egressPorts lacks {port}, the port of prometheus.url; add it" in said
+
+
 def objects(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
     """Return every schema of an object inside a schema, with its place."""
     if schema.get("type") == "object":
