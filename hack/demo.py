@@ -210,7 +210,7 @@ NEXT = """What to try next:
 def stay(state: sandbox.SandboxState) -> None:
     """Tell how to use the cluster and wait for Ctrl-C."""
     print(f"\nThe cluster stays up until Ctrl-C. In another terminal:\n  export KUBECONFIG={state.kubeconfig}")
-    print(f"  export PATH={BIN}:{state.kubectl.parent}:$PATH\n  kubectl get dsd -o wide")
+    print(f"  export PATH={BIN}:{state.kubectl.parent}:$PATH\n  kubectl get dsd -o wide", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
     print("taking everything down")

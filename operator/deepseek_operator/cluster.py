@@ -30,8 +30,8 @@ from deepseek_operator.errors import (
     ForbiddenError,
     InvalidObjectError,
     NotFoundError,
-    shortened,
 )
+from deepseek_operator.kubeconfig import no_cluster
 from deepseek_operator.resources.names import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 30
@@ -354,9 +354,7 @@ async def connect(kubeconfig: str | None = None, on_call: CallObserver | None = 
         return Cluster(kubernetes_client.ApiClient(configuration), on_call)
     except Exception as error:  # the library reads a kubeconfig of another shape without looking
         why = str(error) if isinstance(error, ConfigException | OSError | ValueError) else "it is no kubeconfig"
-        raise ClusterError(
-            f"no cluster to talk to ({shortened(why)}); set KUBECONFIG, or give a snapshot with --cluster FILE"
-        ) from error
+        raise ClusterError(no_cluster(kubeconfig, why)) from error
 
 
 def context_namespace(kubeconfig: str | None = None) -> str:

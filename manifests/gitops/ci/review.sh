@@ -6,7 +6,23 @@
 # CLUSTER is what `kubectl deepseek inventory` wrote, BASE the branch that is merged into. Exit code 0: every object has a
 # plan. 2: one has none; the limit and the nearest thing that would work are printed. 1: a file is wrong; one line says how.
 set -uo pipefail
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+  echo "usage: review.sh FOLDER CLUSTER [BASE]" >&2
+  exit 1
+fi
 folder=$1 cluster=$2 base=${3:-}
+if [ ! -d "$folder" ]; then
+  echo "error: there is no folder $folder" >&2
+  exit 1
+fi
+if [ ! -r "$cluster" ]; then
+  echo "error: there is no file $cluster; write it with: kubectl deepseek inventory > $cluster" >&2
+  exit 1
+fi
+if [ -n "$base" ] && ! git rev-parse --quiet --verify "$base^{commit}" > /dev/null; then
+  echo "error: there is no branch or commit $base; fetch it, with its whole history" >&2
+  exit 1
+fi
 files=("$folder"/*.yaml)
 result=0
 

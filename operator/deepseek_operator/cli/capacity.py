@@ -71,6 +71,7 @@ def capacity(
     from deepseek_operator.capacity.inventory import inventory
     from deepseek_operator.capacity.report import capacity_report
 
+    _refuse_without_file(filename, {"--suggest": suggest, "--at-max": at_max})
     deployments = read_deployments(filename) if filename else []
     trained = _read_jobs(jobs)
     facts = read_facts(cluster, kubeconfig)
@@ -97,13 +98,22 @@ def capacity(
         before = report(nodes, pods) if add_nodes or remove_nodes else None
         _write_page(found, before, [*(add_nodes or []), *(f"without {each}" for each in remove_nodes or [])])
     elif output is PageFormat.TABLE:
-        from deepseek_operator.cli.capacity_text import print_capacity
+        from deepseek_operator.cli.capacity_text import print_capacity, print_what_is_missing
 
-        print_capacity(console(unbroken=True), found, quotas=quotas)
+        screen = console(unbroken=True)
+        print_capacity(screen, found, quotas=quotas)
+        print_what_is_missing(screen, found, free or [], suggest=suggest, any_deployments=bool(deployments))
     else:
         write(found, OutputFormat(output.value))
     if found["unplaced"]:
         raise typer.Exit(EXIT_NO)
+
+
+def _refuse_without_file(filename: str | None, given: dict[str, bool]) -> None:
+    """Refuse what asks about deployments where there are none."""
+    for name, is_given in given.items():
+        if is_given and not filename:
+            raise typer.BadParameter(f"{name} asks about DeepSeekDeployments; name their file with -f")
 
 
 def _write_page(found: dict[str, Any], before: dict[str, Any] | None, changes: Sequence[str]) -> None:

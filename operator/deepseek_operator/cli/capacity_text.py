@@ -126,6 +126,36 @@ def print_moves(console: Console, moves: Mapping[str, Any]) -> None:
         console.print("none: there is room")
 
 
+def print_what_is_missing(
+    console: Console, found: Mapping[str, Any], free: Sequence[str], *, suggest: bool, any_deployments: bool
+) -> None:
+    """Print one line for everything that was asked for and of which the answer holds nothing.
+
+    Args:
+        console: where to print.
+        found: the answer.
+        free: ``GPU=N`` as they were given.
+        suggest: whether moves and purchases were asked for.
+        any_deployments: whether there were deployments that could move.
+    """
+    given = "" if any_deployments else "; give the deployments that may move with -f"
+    room = {row["name"] for row in found["moves"]["makeRoomFor"]}
+    for text in free:
+        product, _, count = text.partition("=")
+        if f"{int(count)} free {product}" not in room:
+            console.print(f"no moves free {int(count)} {escape(product)} on one node{given}")
+    if not suggest:
+        return
+    if not found["unplaced"]:
+        console.print("everything fits now; nothing to move or to buy")
+    answered = room | {row["name"] for row in (*found["suggestions"], *found["jobs"])}
+    for row in found["unplaced"]:
+        if row["name"] not in answered:
+            console.print(
+                f"{escape(row['name'])}: no moves make room for it, and nothing in the catalogue would hold it"
+            )
+
+
 def print_quotas(console: Console, quotas: Mapping[str, Any]) -> None:
     """Print used, promised and over-committed GPUs by namespace, priority class and product."""
     spaces = [

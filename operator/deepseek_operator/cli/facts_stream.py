@@ -29,7 +29,7 @@ _ITEMS = re.compile(rb'"items"\s*:\s*\[')
 _ENDS_EARLY = re.compile("premature EOF|Incomplete JSON")
 """What the parsers of ijson say of a file that is cut off; other mistakes have the same type."""
 
-_WRITE_ONE = "write one with `kubectl deepseek inventory`"
+_WRITE_ONE = "write one with `kubectl deepseek inventory -o json`"
 
 
 def read_file(path: Path) -> ClusterFacts:

@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from deepseek_operator import __version__
+from deepseek_operator.cli.once import OnceCommand
 from deepseek_operator.cli.output import EXIT_ERROR
 from deepseek_operator.errors import DeepSeekOperatorError
 
@@ -58,7 +59,7 @@ def _load(verb: str, name: str) -> Any:  # noqa: ANN401 - typer keeps the class 
         command: Any = get_command(offered)
     else:
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(verb)(offered)
+        app.command(verb, cls=OnceCommand)(offered)
         command = get_command(app)
     command.name = verb
     return command
@@ -158,6 +159,8 @@ def _exit_code(app: typer.Typer) -> int:
         return EXIT_ERROR
     except OSError as error:
         _drop_output()
+        if isinstance(error, IsADirectoryError):
+            return _failed(f"{error.filename} is a folder; name one file of it")
         return _failed(
             f"{error.strerror or error}: {error.filename}" if error.filename else error.strerror or str(error)
         )

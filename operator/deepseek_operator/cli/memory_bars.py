@@ -103,4 +103,4 @@ def print_legend(console: Console, parts: Sequence[BarPart]) -> None:
 
 
 def _cell(console: Console, part: BarPart) -> str:
-    return "█" if console.is_terminal else part.symbol
+    return "█" if console.color_system and not console.no_color else part.symbol

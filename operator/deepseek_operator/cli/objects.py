@@ -36,7 +36,9 @@ def saved(file: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise InventoryError(f"{file} is no JSON; write it with `kubectl get dsd -o json`") from error
+        raise InventoryError(
+            f"{file} is no JSON; give what `kubectl get dsd -o json` saved (manifests are for `plan -f`)"
+        ) from error
     listed = found.get("items", [found]) if isinstance(found, dict) else []
     items = listed if isinstance(listed, list) else []
     objects = [each for each in items if _is_deployment(each)]

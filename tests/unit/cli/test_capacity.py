@@ -227,3 +227,22 @@ def test_moves_and_quotas_are_told_to_people(nodes: Path, tmp_path: Path, capsys
 def test_a_wish_for_free_gpus_is_a_product_and_a_number(nodes: Path, wish: str) -> None:
     with pytest.raises(typer.BadParameter, match="write GPU=N, such as h100-sxm5-80gb=8"):
         capacity(cluster=nodes, free=[wish])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_what_was_asked_for_and_not_found_is_said(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, {})
+    capacity(file, cluster=nodes, suggest=True)
+    assert said(capsys) == "everything fits now; nothing to move or to buy"
+    capacity(file, cluster=nodes, remove_nodes=["b"], free=["h100-sxm5-80gb=08"])
+    assert said(capsys) == "no moves free 8 h100-sxm5-80gb on one node"
+    capacity(cluster=nodes, remove_nodes=["b"], free=["h100-sxm5-80gb=8"])
+    assert said(capsys) == ("no moves free 8 h100-sxm5-80gb on one node; give the deployments that may move with -f")
+    with pytest.raises(typer.Exit):
+        capacity(written(tmp_path, {"hardware.maxCostPerHourUsd": "0.01"}), cluster=nodes, suggest=True)
+    assert said(capsys) == "small: no moves make room for it, and nothing in the catalogue would hold it"

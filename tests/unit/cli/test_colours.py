@@ -62,3 +62,9 @@ def test_no_color_is_obeyed() -> None:
 
 def test_a_dumb_terminal_gets_plain_text() -> None:
     assert "\x1b" not in on_a_terminal(*ESTIMATE, TERM="dumb")
+
+
+def test_without_colours_each_part_of_a_bar_has_a_letter() -> None:
+    bars = [on_a_terminal(*ESTIMATE, **no_colours) for no_colours in ({"NO_COLOR": "1"}, {"TERM": "dumb"})]
+    assert all("####" in text and "====" in text and "█" not in text for text in bars)
+    assert "█" in on_a_terminal(*ESTIMATE)

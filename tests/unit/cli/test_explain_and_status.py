@@ -125,7 +125,7 @@ def test_all_objects_with_their_costs(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no JSON"),
+        ("{", "is no JSON; give what `kubectl get dsd -o json` saved"),
         ("[]", "there is no DeepSeekDeployment in"),
         ('{"kind": "DeepSeekDeployment", "metadata": {}}', "there is no DeepSeekDeployment in"),
         ('{"kind": "List", "items": 7}', "there is no DeepSeekDeployment in"),

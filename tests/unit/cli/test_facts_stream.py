@@ -89,6 +89,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         pytest.param('{"items": [{"kind": "Secret"}]}', "a Secret, which is neither Node nor Pod", id="other kinds"),
         pytest.param('{"kind": "Pod", "items": []}', "Pod of no apiVersion is no cluster snapshot", id="no list"),
         pytest.param("", "is no JSON", id="nothing"),
+        pytest.param("kind: InventorySnapshot", "write one with `kubectl deepseek inventory -o json`", id="YAML"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, content: str, words: str) -> None:

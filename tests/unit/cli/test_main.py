@@ -42,6 +42,16 @@ def failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
         (("x" * 100_000,), "No such command"),
         (("sandbox", "up", "--nodes", "h100-sxm5-80gb:8:99999999"), "numbers from 1 to 9,999"),
         (("sandbox", "up", "--nodes", "h100-sxm5-80gb:" + "9" * 6_000), "numbers from 1 to 9,999"),
+        (("plan", "-f", "a.yaml", "-f", "b.yaml"), "--filename is given twice and one file is read; run once for each"),
+        (("explain", "-f", "a.json", "--filename=b.json"), "--filename is given twice and one file is read"),
+        (("inventory", "--cluster", "a.json", "--cluster", "b.json"), "--cluster is given twice; give it once"),
+        (("render", "-f", "/"), "/ is a folder; name one file of it"),
+        (("capacity", "--suggest"), "--suggest asks about DeepSeekDeployments; name their file with -f"),
+        (("capacity", "--at-max"), "--at-max asks about DeepSeekDeployments; name their file with -f"),
+        (
+            ("status", "-A", "--kubeconfig", "/no/such"),
+            "no cluster to talk to (there is no file /no/such); give --kubeconfig another file, or give a snapshot",
+        ),
         (("plan", "-f", "/missing/\x1b[31m\udcff"), "/missing/\\x1b[31m\\udcff"),
     ],
 )
@@ -85,7 +95,13 @@ def test_a_kubeconfig_of_another_shape_is_one_line(
     file = tmp_path / "kubeconfig"
     file.write_text(kubeconfig)
     line = failed(capsys, monkeypatch, "kubectl-deepseek", "inventory", "--kubeconfig", str(file))
-    assert "no cluster to talk to" in line
+    assert f"no cluster to talk to ({file}"[:60] in line
+
+
+def test_a_missing_default_kubeconfig_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KUBECONFIG", "/no/such:/nor/this")
+    line = failed(capsys, monkeypatch, "kubectl-deepseek", "inventory")
+    assert "(there is no file /no/such:/nor/this); set KUBECONFIG or give --kubeconfig, or give" in line
 
 
 def test_a_defect_is_told_in_one_line_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

@@ -116,6 +116,26 @@ def test_plans_of_all_and_no_change_pass(repository: Repository) -> None:
     assert done.stdout.endswith("## Manifests that a merge changes\nnone\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "usage: review.sh FOLDER CLUSTER [BASE]"),
+        (("lost", "cluster.json"), "error: there is no folder lost"),
+        (
+            ("models", "lost.json"),
+            "error: there is no file lost.json; write it with: kubectl deepseek inventory > lost.json",
+        ),
+        (
+            ("models", "cluster.json", "lost"),
+            "error: there is no branch or commit lost; fetch it, with its whole history",
+        ),
+    ],
+)
+def test_a_review_of_nothing_is_one_line(repository: Repository, arguments: tuple[str, ...], line: str) -> None:
+    done = repository.run("ci/review.sh", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{line}\n")
+
+
 def objects() -> list[dict[str, Any]]:
     files = [*(GITOPS / "flux").glob("*.yaml"), *(GITOPS / "argocd").glob("*.yaml")]
     return [document for file in sorted(files) for document in yaml.safe_load_all(file.read_text())]
