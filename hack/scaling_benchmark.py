@@ -62,7 +62,7 @@ FILLS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 STATIC_SHARES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 """Fixed numbers of replicas, as shares of what the peak takes with full batches."""
 
-DECIDING = ("decide", "forecast", "history", "operator_policy", "replica_capacity")
+DECIDING = ("decide", "expected_load", "forecast", "history", "operator_policy", "replica_capacity", "restored")
 """Modules of the operator's decision."""
 
 FIRST_SHARE = 0.4

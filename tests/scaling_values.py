@@ -82,3 +82,12 @@ def make_snapshot(tokens_per_second: float, **changes: object) -> Snapshot:
         ready=2,
     )
     return replace(snapshot, **changes)  # type: ignore[arg-type] - keywords are the fields of the snapshot
+
+
+def measured_snapshot(tokens_per_second: float, replicas: int, slower: float = 1.0) -> Snapshot:
+    """Return what so many replicas measure that make so many tokens, by their own laws or so many times as slowly."""
+    work = tokens_per_second / 500 * 0.1
+    busy = min(0.9, work / replicas)
+    batch = CAPACITY.in_flight(tokens_per_second / replicas, busy, 1.0)
+    pace = Signal(value=CAPACITY.tpot(batch, busy, 1.0) * slower)
+    return make_snapshot(tokens_per_second, ready=replicas, seconds_per_token=pace)

@@ -21,14 +21,17 @@ from deepseek_operator.scaling.decide import (
 )
 from deepseek_operator.scaling.history import History
 from deepseek_operator.scaling.replica_capacity import Load
-from deepseek_operator.scaling.signals import ABSENT, Signal, Snapshot
-from scaling_values import CAPACITY, make_policy, make_snapshot
+from deepseek_operator.scaling.signals import ABSENT, Snapshot
+from scaling_values import CAPACITY, make_policy, make_snapshot, measured_snapshot
 
 TICK = 15.0
 DECISIONS = 360
 """An hour and a half, almost four times as long as replicas are held."""
 
 LONG_TICK = 120.0
+
+SETTLED_ROUNDS, ROUNDS_AFTER_A_RESTART = 350, 40
+"""Until a measured step has corrected the planned one; the first ten minutes after a restart."""
 
 heights = st.floats(200.0, 30_000.0)
 firsts = st.integers(1, 40)
@@ -39,7 +42,7 @@ def followed(load: Callable[[float], float], first: int, ticks: int = DECISIONS,
     history, current, found = History(), first, []
     for place in range(ticks):
         now = place * tick
-        snapshot = _measured(load(now), max(1, current))
+        snapshot = measured_snapshot(load(now), max(1, current))
         decision = decide(snapshot, CAPACITY, make_policy(), history, now, current)
         history, current = decision.history, decision.replicas
         found.append(current)
@@ -135,6 +138,33 @@ def test_noise_turns_replicas_at_most_once_in_each_hold(height: float, spread: f
     assert turns(replicas) <= 2 * DECISIONS * TICK / HOLD_SECONDS
 
 
+@settings(max_examples=6, deadline=None)
+@given(
+    height=st.floats(200.0, 12_000.0),
+    slower=st.floats(0.6, 1.2),
+    start=st.sampled_from([60.0, 120.0, 300.0, 600.0]),
+    calm=st.floats(0.0, 2 * 86400.0),
+)
+def test_a_restart_with_the_same_load_asks_for_what_was_left(height: float, slower: float, start: float, calm: float):
+    bins = tuple((300.0 * (place - 576), height) for place in range(576))
+    learned = History(bins=bins, calm_seconds=calm)
+    left = _steadily(learned, 1, height, slower, start, SETTLED_ROUNDS)[-1]
+    after = _steadily(History(restored=left), left, height, slower, start, ROUNDS_AFTER_A_RESTART)
+    assert after == [left] * ROUNDS_AFTER_A_RESTART
+
+
+def _steadily(history: History, current: int, height: float, slower: float, start: float, ticks: int) -> list[int]:
+    """Return the replicas of every decision on a load that stays as it is."""
+    policy = make_policy(start_seconds=start, limits=(Limit(replicas=200, name="scaling.maxReplicas"),))
+    found = []
+    for place in range(ticks):
+        snapshot = measured_snapshot(height, max(1, current), slower)
+        decision = decide(snapshot, CAPACITY, policy, history, place * TICK, current)
+        history, current = decision.history, decision.replicas
+        found.append(current)
+    return found
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=40),
@@ -177,14 +207,6 @@ def test_more_replicas_never_carry_less(
     )
     if CAPACITY.carries(load, replicas, reserve):
         assert CAPACITY.carries(load, replicas + 1, reserve)
-
-
-def _measured(tokens: float, replicas: int) -> Snapshot:
-    """Return what so many replicas measure that make so many tokens, by their own laws."""
-    work = tokens / 500 * 0.1
-    busy = min(0.9, work / replicas)
-    batch = CAPACITY.in_flight(tokens / replicas, busy, 1.0)
-    return make_snapshot(tokens, ready=replicas, seconds_per_token=Signal(value=CAPACITY.tpot(batch, busy, 1.0)))
 
 
 def _nothing(ready: int) -> Snapshot:

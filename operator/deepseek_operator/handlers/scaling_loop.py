@@ -23,7 +23,7 @@ from deepseek_operator.handlers.scaling_beside import Beside
 from deepseek_operator.handlers.scaling_facts import Key, RememberedScalingFacts, ScalingFacts
 from deepseek_operator.handlers.scaling_metrics import ScalingMetrics
 from deepseek_operator.handlers.scaling_options import ScalingOptions
-from deepseek_operator.handlers.scaling_outcome import ScalingOutcome, restored, with_decision
+from deepseek_operator.handlers.scaling_outcome import ScalingOutcome, decided_by_load, restored, with_decision
 from deepseek_operator.handlers.scaling_room import Rooms, Wanting, room_limits
 from deepseek_operator.handlers.scaling_view import (
     measured_object,
@@ -235,7 +235,9 @@ class ScalingLoop:
         if old is not None:
             memory.starts, memory.history = old.starts, old.history
             if not _runs_the_same(old.scaled.key, key):
-                memory.history = replace(old.history, needs=(), step_factor=1.0, gave_up_at=None)
+                memory.history = replace(old.history, needs=(), step_factor=1.0, gave_up_at=None, restored=None)
+        elif not scaled.external:
+            memory.history = History(restored=decided_by_load(status, now))
         self._memories[uid] = memory
         return memory
 

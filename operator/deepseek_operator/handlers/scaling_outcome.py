@@ -10,7 +10,7 @@ from typing import Any
 from deepseek_operator.api import conditions
 from deepseek_operator.api.status import MAX_DECISIONS
 from deepseek_operator.scaling.attainment import UNMEASURED, Attainment
-from deepseek_operator.scaling.decide import Decision
+from deepseek_operator.scaling.decide import HOLD_SECONDS, Decision, ScalingReason, most_after
 from deepseek_operator.scaling.told import Told
 
 JsonObject = Mapping[str, Any]
@@ -25,6 +25,11 @@ NOT_ADOPTED = frozenset({NO_METRICS, NO_PLAN, UNDECIDED})
 
 NOT_JUDGED = frozenset({NO_SLA, UNMEASURED})
 """The same of SLAMet."""
+
+BY_LOAD = frozenset(
+    {ScalingReason.STEADY, ScalingReason.DEMAND_RISES, ScalingReason.DEMAND_FELL, ScalingReason.CANCELLED}
+)
+"""Reasons with which a number is what the load needed; with others a limit held it back, or nothing was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,31 @@ def restored(status: JsonObject, now: float) -> ScalingOutcome:
         holds = {"True": True, "False": False}.get(level["status"])
         attained = Attainment(holds=holds, reason=level["reason"], message=level["message"], told=now, agreed=now)
     return ScalingOutcome(told=told, attained=attained, decisions=stored_decisions(status))
+
+
+def decided_by_load(status: JsonObject, now: float) -> int | None:
+    """Return the replicas that an earlier process has chosen for the load; None where something else chose them.
+
+    Args:
+        status: of the object.
+        now: seconds.
+    """
+    outcome, scaling = restored(status, now), status.get("scaling") or {}
+    newest = outcome.decisions[0] if outcome.decisions else {}
+    told, replicas = outcome.told, scaling.get("desiredReplicas")
+    reason = told.reason if told is not None and told.active else newest.get("reason")
+    on_its_way = newest.get("toReplicas") == most_after(int(newest.get("fromReplicas") or 0))
+    if on_its_way and now - _seconds(newest) < HOLD_SECONDS:
+        return None  # the next decisions were to add more
+    return replicas if reason in BY_LOAD and isinstance(replicas, int) and replicas > 0 else None
+
+
+def _seconds(decision: JsonObject) -> float:
+    """Return when a stored decision was made, in seconds since 1970; 0 where it does not say."""
+    try:
+        return datetime.fromisoformat(str(decision.get("time"))).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def stored_decisions(status: JsonObject) -> tuple[JsonObject, ...]:

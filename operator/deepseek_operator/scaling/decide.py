@@ -12,17 +12,11 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from deepseek_operator.scaling.forecast import (
-    answer_seconds,
-    arrivals,
-    expected_peak,
-    forecast,
-    growth,
-    mean_tokens,
-    steady_arrivals,
-)
-from deepseek_operator.scaling.history import History, Observation
+from deepseek_operator.scaling.expected_load import expected_load
+from deepseek_operator.scaling.forecast import expected_peak
+from deepseek_operator.scaling.history import History
 from deepseek_operator.scaling.replica_capacity import Load, ReplicaCapacity
+from deepseek_operator.scaling.restored import prepared_when_restored
 from deepseek_operator.scaling.signals import Snapshot
 from deepseek_operator.units import counted
 
@@ -61,13 +55,6 @@ UP_REPLICAS, UP_FACTOR = 4, 2
 PENDING_STARTS = 3.0
 BACK_OFF_SECONDS = 900.0
 """A replica without GPUs for three start-ups is given up, and nothing is added for a quarter of an hour."""
-
-CORRECTION_WEIGHT = 0.03
-LEAST_CORRECTION, MOST_CORRECTION = 0.5, 2.5
-"""How fast a measured step corrects the planned one (half of it in 6 minutes), and how far."""
-
-LEAST_BATCH_MEASURED = 2.0
-"""Requests per replica below which a measured step says nothing of a loaded one."""
 
 
 class ScalingReason(StrEnum):
@@ -163,6 +150,15 @@ class Decision:
     history: History
 
 
+def most_after(current: int) -> int:
+    """Return the most replicas that one decision asks for.
+
+    >>> most_after(1), most_after(8)
+    (5, 16)
+    """
+    return max(current + UP_REPLICAS, current * UP_FACTOR)
+
+
 def decide(
     snapshot: Snapshot, capacity: ReplicaCapacity, policy: ScalingPolicy, history: History, now: float, current: int
 ) -> Decision:
@@ -182,7 +178,7 @@ def decide(
         if not history.since(now - BLIND_SECONDS):
             history = history.with_need(now, current, policy.hold_seconds)
         return _held(snapshot, policy, history, current, missing)
-    history, load, terms, reserve = _evaluate(snapshot, capacity, policy, history, now)
+    history, load, terms, reserve = _evaluate(snapshot, capacity, policy, history, now, current)
     known = replace(capacity, step_factor=history.step_factor)
     bound = max(1, policy.most.replicas)
     needed = known.replicas(load, bound, reserve)
@@ -202,70 +198,28 @@ def decide(
 
 
 def _evaluate(
-    snapshot: Snapshot, capacity: ReplicaCapacity, policy: ScalingPolicy, history: History, now: float
+    snapshot: Snapshot, capacity: ReplicaCapacity, policy: ScalingPolicy, history: History, now: float, current: int
 ) -> tuple[History, Load, Terms, float]:
     """Return what the snapshot says: the load to expect, and how many times that is prepared for."""
-    pace, past = snapshot.seconds_per_token.value, history.observations
-    work, starts = snapshot.prompt_work.value, snapshot.starts_per_second.value
-    waiting = snapshot.waiting.value if snapshot.waiting.present else 0.0
-    measured, ready = snapshot.tokens_per_second.value, max(1, snapshot.ready)
-    by_little = min(measured * pace, float(ready * capacity.limits.batch))
-    running = snapshot.running.value if snapshot.running.present else by_little
-    context = max(1.0, snapshot.cached_tokens.value / max(1.0, running))
-    history = _corrected(history, capacity, running / ready, min(0.9, work / ready), context, pace)
-    known = replace(capacity, step_factor=history.step_factor)
-    if snapshot.running.present and running > 0:
-        measured = running / known.tpot(running / ready, min(0.9, work / ready), context)
-    length = mean_tokens(measured, starts, past, policy.output_tokens)
-    coming = arrivals(starts, waiting, past, now)
-    rate = steady_arrivals(coming, past, now)
     start = history.start_seconds(policy.start_seconds)
-    requests = starts + sum(each.starts_per_second for each in past)
-    prompt_work = (work + sum(each.prompt_work for each in past)) / requests if requests > 0 else 0.0
-    prompt = capacity.prompt_tokens(prompt_work)
-    age = answer_seconds(max(length / 2, context - prompt), pace)
-    held_up = min(waiting, coming * age)
-    more = (running + held_up) / running if running > 0 else 1.0
-    offered = measured * more
-    ahead = start + snapshot.tokens_per_second.age_seconds
-    seen = Observation(
-        time=now,
-        tokens_per_second=measured,
-        offered_tokens_per_second=offered,
-        arrivals_per_second=coming,
-        starts_per_second=starts,
-        waiting=waiting,
-        in_flight=running + held_up,
-        prompt_work=work,
+    history, seen = expected_load(
+        snapshot,
+        capacity,
+        history,
+        now,
+        ahead_seconds=start + snapshot.tokens_per_second.age_seconds,
+        output_tokens=policy.output_tokens,
+        steady_seconds=min(STEADY_SECONDS, policy.hold_seconds / STEADIES_PER_HOLD),
     )
-    rising = growth(seen, past)
-    history = history.with_observation(seen)
-    recent = history.since(now - min(STEADY_SECONDS, policy.hold_seconds / STEADIES_PER_HOLD))
-    steady = sum(each.offered_tokens_per_second for each in recent) / len(recent)
-    most = measured * (1.0 + coming * age / running) if running > 0 else measured
-    expected = forecast(offered, rising, ahead, age, most) if rising > 0 else steady
-    prepared = expected_peak(steady, expected, start, history)
-    load = Load(
-        tokens_per_second=expected,
-        prompts_per_second=rate,
-        prompt_work=max(sum(each.prompt_work for each in recent) / len(recent), rate * prompt_work) * more,
-        context_tokens=context,
-        newcomer_tokens=min(context, prompt),
-        answer_tokens=length,
-    )
-    terms = Terms(tokens_per_second=measured, forecast=expected, prepared_for=prepared, start_seconds=start)
-    return history, load, terms, prepared / expected if expected > 0 else 1.0
-
-
-def _corrected(
-    history: History, capacity: ReplicaCapacity, batch: float, busy: float, context: float, pace: float
-) -> History:
-    """Return the history with the correction of a decode step moved towards what is measured."""
-    if batch < LEAST_BATCH_MEASURED or pace <= 0:
-        return history
-    planned = replace(capacity, step_factor=1.0).tpot(batch, busy, context)
-    ratio = min(MOST_CORRECTION, max(LEAST_CORRECTION, pace / planned))
-    return replace(history, step_factor=history.step_factor + CORRECTION_WEIGHT * (ratio - history.step_factor))
+    expected = seen.load.tokens_per_second
+    prepared = expected_peak(seen.steady, expected, start, history)
+    if history.restored is not None:
+        known = replace(capacity, step_factor=history.step_factor)
+        kept = prepared_when_restored(known, seen.load, history.restored, current, prepared, KEPT_RESERVE)
+        history = replace(history, restored=None, inherited=kept)
+        prepared = expected_peak(seen.steady, expected, start, history)
+    terms = Terms(tokens_per_second=seen.measured, forecast=expected, prepared_for=prepared, start_seconds=start)
+    return history, seen.load, terms, prepared / expected if expected > 0 else 1.0
 
 
 def _wanted(
@@ -277,7 +231,7 @@ def _wanted(
     if needed > current:
         if history.gave_up_at is not None and now - history.gave_up_at < BACK_OFF_SECONDS:
             return current, ScalingReason.STEADY
-        return min(needed, max(current + UP_REPLICAS, current * UP_FACTOR)), ScalingReason.DEMAND_RISES
+        return min(needed, most_after(current)), ScalingReason.DEMAND_RISES
     if history.most_needed(now - policy.hold_seconds) < current:
         return history.most_needed(now - SETTLED_SHARE * policy.hold_seconds), ScalingReason.DEMAND_FELL
     spare = math.ceil(SPARE_FACTOR * history.most_needed(now - policy.spare_seconds))

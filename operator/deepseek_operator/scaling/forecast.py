@@ -168,7 +168,8 @@ def expected_peak(steady: float, expected: float, start_seconds: float, history:
     more do the jumps count that it has shown (`History.risen`) in place of that; what is learned takes effect when the
     load falls, so that it stops no replica which a load that goes on rising would need again. Never is more prepared
     for than so many times the low of the last days, or a little above the highest load that it rose to by as much: what
-    has swung has shown how far. A jump that has begun shows in the forecast, and is prepared for as far as it shows.
+    has swung has shown how far. Nor is more prepared for than was before a restart (`History.inherited`). A jump that
+    has begun shows in the forecast, and is prepared for as far as it shows.
 
     Args:
         steady: tokens per second of the last minutes.
@@ -180,5 +181,7 @@ def expected_peak(steady: float, expected: float, start_seconds: float, history:
     unknown = math.pow(0.5, history.calm_seconds / CALM_HALF_LIFE_SECONDS)
     shown = min(steady * factor, history.risen(steady, start_seconds) * ABOVE_JUMPS)
     jump = unknown * steady * factor + (1.0 - unknown) * shown
+    if history.inherited is not None:
+        jump = min(jump, history.inherited.most(steady))
     low, peak = history.swing(factor)
     return max(min(jump, max(low * factor, peak * ABOVE_THE_PEAK)), expected * LEAST_RESERVE)

@@ -22,6 +22,9 @@ RARE_SHARE = 0.02
 FALLEN_SHARE = 0.9
 """A load is taken to fall when the highest of five minutes is below so much of that of the half hour before."""
 
+GROWN_FACTOR = 1.1
+"""A load is taken to have grown since a restart when it is so many times what it was then."""
+
 MOST_STARTS = 5
 
 
@@ -51,6 +54,27 @@ class Observation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inherited:
+    """What the replicas were worth that an earlier process left.
+
+    Args:
+        load: tokens per second that were expected when this process saw it first, above 0.
+        prepared: tokens per second that those replicas carried, ``load`` or more.
+    """
+
+    load: float
+    prepared: float
+
+    def most(self, load: float) -> float:
+        """Return the tokens per second to prepare for at most; as many times the load, once it has grown.
+
+        >>> [round(Inherited(load=1000.0, prepared=1500.0).most(each)) for each in (300.0, 1100.0, 2200.0)]
+        [1500, 1500, 3000]
+        """
+        return self.prepared * max(1.0, load / (GROWN_FACTOR * self.load))
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """What is remembered; an empty one is right for an object that nobody has seen yet.
 
@@ -62,6 +86,8 @@ class History:
         step_factor: measured over planned seconds of a decode step.
         gave_up_at: when GPUs did not come for the last time.
         calm_seconds: for how long the load was known when it fell the last time, see `expected_peak`.
+        restored: replicas that an earlier process decided, until the first load is seen; None for none.
+        inherited: what those were worth; None where they told nothing.
     """
 
     observations: tuple[Observation, ...] = ()
@@ -71,6 +97,8 @@ class History:
     step_factor: float = 1.0
     gave_up_at: float | None = None
     calm_seconds: float = 0.0
+    restored: int | None = None
+    inherited: Inherited | None = None
 
     def since(self, time: float) -> tuple[Observation, ...]:
         """Return the observations at or after a time."""
@@ -141,7 +169,8 @@ class History:
         """Return what a load would rise to by the largest rise that was seen within a time, the rarest left out.
 
         A rise counts as a difference or as a ratio, whichever is less here: a small load that doubles says little of a
-        large one, and the steps of a large one are not those of a small one.
+        large one, and the steps of a large one are not those of a small one. What lies behind a gap in the observations
+        is no rise within the time.
 
         Args:
             load: tokens per second to rise from.
@@ -151,11 +180,21 @@ class History:
         ahead = 1 + math.ceil(within_seconds / BIN_SECONDS)
         rises: list[float] = []
         for place, before in enumerate(loads[:-1]):
-            after = max(loads[place + 1 : place + 1 + ahead])
+            last = self._last_within(place, ahead)
+            if last == place:
+                continue
+            after = max(loads[place + 1 : last + 1])
             ratio = load * after / before if before > 0 else math.inf
             rises.append(min(load + after - before, ratio))
         rises.sort(reverse=True)
         return max(load, rises[int(RARE_SHARE * len(rises))]) if rises else load
+
+    def _last_within(self, place: int, ahead: int) -> int:
+        """Return the last of so many five minutes after one that no gap of more than five minutes has put off."""
+        last = min(place + ahead, len(self.bins) - 1)
+        while self.bins[last][0] >= self.bins[place][0] + (ahead + 1) * BIN_SECONDS:
+            last -= 1
+        return last
 
 
 def _fell(bins: tuple[tuple[float, float], ...]) -> bool:

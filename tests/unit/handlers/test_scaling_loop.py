@@ -231,6 +231,14 @@ def test_a_restart_keeps_the_number_what_was_told_and_the_changes():
     assert (again.decided(uid), again.changes(uid)) == (3, [(1, 3, "DemandRises")])
 
 
+@pytest.mark.parametrize(("reason", "expected"), [("Steady", 2), ("Limited", 3)])
+def test_a_restart_orders_no_more_for_a_load_that_was_decided_on(reason: str, expected: int):
+    told = {"type": "ScalingActive", "status": "True", "reason": reason, "message": "m"}
+    driven, uid, _ = running(3000.0, replicas=2, status={"conditions": [told], "scaling": {"desiredReplicas": 2}})
+    driven.rounds(4)
+    assert (driven.decided(uid) or 2) == expected
+
+
 def test_a_number_for_another_plan_counts_no_more():
     driven, uid, _ = running(3000.0)
     driven.rounds()

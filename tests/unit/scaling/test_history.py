@@ -64,6 +64,14 @@ def test_one_rise_in_many_hours_is_left_out():
     assert remembered(*calm, 3000.0, *calm).risen(1000.0, 120.0) == 1000.0
 
 
+def test_what_lies_behind_a_gap_is_no_rise_within_the_time():
+    evening, morning = ((0.0, 1000.0), (300.0, 1000.0)), ((30_000.0, 3000.0), (30_300.0, 3300.0))
+    assert History(bins=(*evening, *morning)).risen(1000.0, 600.0) == 1100.0
+    assert History(bins=(evening[0], morning[0])).risen(1000.0, 600.0) == 1000.0
+    late = ((0.0, 1000.0), (300.0, 1000.0), (720.0, 1000.0), (1020.0, 3000.0))
+    assert History(bins=late).risen(1000.0, 600.0) == 3000.0
+
+
 def test_what_is_learned_counts_once_the_load_falls():
     assert after(*[1000.0] * 20).calm_seconds == 0.0
     assert after(*[1000.0 + 100.0 * step for step in range(20)]).calm_seconds == 0.0
