@@ -13,7 +13,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepseek_operator.catalog.gpus import gpu
@@ -39,13 +39,17 @@ Row = tuple[float, int, int, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A model on GPUs with a service level: what one replica of the benchmark is."""
+    """A model on GPUs with a service level: what one replica of the benchmark is.
+
+    Its batch is stated, so that figures compare whatever headroom plans have.
+    """
 
     model: str
     gpu: str
     tensor: int
     sla: Sla
     workload: Workload
+    batch: int
 
     def request(self) -> PlanRequest:
         """Return the planner's question."""
@@ -65,7 +69,7 @@ class Service:
         answer = plan(self.request(), Supply(pools=(pool,)))
         if not isinstance(answer, Plan):
             raise SystemExit(answer.message)
-        return answer
+        return replace(answer, max_num_seqs=self.batch)
 
 
 REASONING = Service(
@@ -74,6 +78,7 @@ REASONING = Service(
     tensor=2,
     sla=Sla(ttft_milliseconds=4000, tpot_milliseconds=30, percentile=99),
     workload=Workload(input_tokens=800, output_tokens=2600, max_context_tokens=32768, requests_per_minute=480),
+    batch=104,
 )
 CHAT = Service(
     model="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
@@ -81,6 +86,7 @@ CHAT = Service(
     tensor=1,
     sla=Sla(ttft_milliseconds=4000, tpot_milliseconds=100, percentile=99),
     workload=Workload(input_tokens=1155, output_tokens=211, max_context_tokens=8192, requests_per_minute=330),
+    batch=21,
 )
 
 

@@ -238,7 +238,9 @@ def _why_the_service_level_holds(request: PlanRequest, best: Choice, sure: Choic
         return "Its speed is not predicted, because the catalogue lacks its bandwidth or matrix rate."
     ttft_error = predicted.ttft_error_percent or predicted.error_percent
     tpot_error = predicted.tpot_error_percent or predicted.error_percent
-    load = f"at {best.requests} request{'s' if best.requests > 1 else ''} per replica ({predicted.source_text})"
+    load = (
+        f"at {best.load} request{'s' if best.load > 1 else ''} per replica{_of_rate(request)} ({predicted.source_text})"
+    )
     means = f"TTFT {predicted.ttft_milliseconds:,} ms (± {ttft_error} %) and TPOT {predicted.tpot_milliseconds:,} ms"
     at = best.percentiles
     if sla is None or at is None:
@@ -250,6 +252,15 @@ def _why_the_service_level_holds(request: PlanRequest, best: Choice, sure: Choic
         f"(± {tpot_error} %), with means of {predicted.ttft_milliseconds:,} and {predicted.tpot_milliseconds:,} ms. "
         f"{_how_sure(best, at, sure)}{_why_this_batch(request, best)}"
     )
+
+
+def _of_rate(request: PlanRequest) -> str:
+    """Say which of the varying numbers in flight of a rate speed is told at; empty for a steady number."""
+    rate, sla = request.workload.requests_per_minute, request.sla
+    if rate is None:
+        return ""
+    of_number = "the mean" if sla is None else f"p{sla.percentile}"
+    return f", {of_number} of those in flight at {rate:,} a minute"
 
 
 def _why_this_batch(request: PlanRequest, best: Choice) -> str:

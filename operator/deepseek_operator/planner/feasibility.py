@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from deepseek_operator.memory.estimate import MemoryEstimate
 from deepseek_operator.performance.prediction import Prediction
-from deepseek_operator.performance.queueing import LatencyPercentiles
+from deepseek_operator.performance.queueing import LatencyPercentiles, normal_excess
 from deepseek_operator.planner.candidates import Candidate, Exclusion, node_shapes
-from deepseek_operator.planner.demand import requests_for_rate, share
+from deepseek_operator.planner.demand import BATCH_DEVIATIONS, requests_for_rate, share
 from deepseek_operator.planner.hardware import AUTO
 from deepseek_operator.planner.host_room import host_memory_limit, replicas_in_host_memory
 from deepseek_operator.planner.limits import Broken, memory_limit, owner_limit, service_level_limit
@@ -29,11 +29,30 @@ from deepseek_operator.units import ceil_div
 
 
 @dataclass(frozen=True, kw_only=True)
+class InFlight:
+    """Requests in flight in one replica.
+
+    Args:
+        load: at which speed and service level are judged, 1 or more.
+        most: for which batch and memory have room.
+    """
+
+    load: int
+    most: int
+
+    @classmethod
+    def steady(cls, requests: int) -> InFlight:
+        """Return a number that does not vary."""
+        return cls(load=requests, most=requests)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """A candidate that serves the demand with so many replicas.
 
     Args:
-        requests: requests in flight in the busiest replica.
+        requests: most requests in flight in the busiest replica, for which its batch and its memory have room.
+        load: requests in flight in it at which speed and service level are judged: fewer only where they vary.
         percentiles: latencies at the service level's percentile; None without a service level.
         is_sure: whether the service level also holds at the upper end of the prediction's 90 % band.
         has_chosen_steps: whether the service level holds only with other tokens per step than the engine's own.
@@ -42,6 +61,7 @@ class Choice:
     candidate: Candidate
     replicas: int
     requests: int
+    load: int
     estimate: MemoryEstimate
     predicted: Prediction | None
     percentiles: LatencyPercentiles | None = None
@@ -128,9 +148,10 @@ def _fewest_replicas(request: PlanRequest, candidate: Candidate) -> Choice | Exc
 
 def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice | Exclusion:
     """Return the candidate as a choice when so many replicas of it serve the demand, else the first broken limit."""
-    requests = _requests_per_replica(request, candidate, replicas)
-    if requests is None:
+    in_flight = _requests_per_replica(request, candidate, replicas)
+    if in_flight is None:
         return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, _cannot_keep_up(request, replicas))
+    requests = in_flight.most
     per_engine = ceil_div(requests, candidate.split.data)
     if request.max_num_seqs is not None and per_engine > request.max_num_seqs:
         broken = Broken(
@@ -147,26 +168,27 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
     limit = host_memory_limit(request, candidate, memory, replicas)
     if limit is not None:
         return _excluded(candidate, InfeasibleReason.MEMORY_INSUFFICIENT, limit)
-    outcome = _served(request, candidate, memory, requests, replicas)
+    outcome = _served(request, candidate, memory, in_flight, replicas)
     if isinstance(outcome, Broken):
-        instead = _with_other_steps(request, candidate, memory, requests, replicas, outcome)
+        instead = _with_other_steps(request, candidate, memory, in_flight, replicas, outcome)
         return instead or _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, outcome)
     return outcome
 
 
 def _served(
-    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, replicas: int
+    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, in_flight: InFlight, replicas: int
 ) -> Choice | Broken:
     """Return the candidate as a choice when it keeps the service level with the settings of an estimate."""
-    predicted = predict_speed(request, candidate, memory, requests)
-    at = predict_percentiles(request, candidate, memory, requests, predicted, replicas=replicas)
+    predicted = predict_speed(request, candidate, memory, in_flight.load)
+    at = predict_percentiles(request, candidate, memory, in_flight.load, predicted, replicas=replicas)
     limit = service_level_limit(request, predicted, at)
     if limit is not None:
         return limit
     return Choice(
         candidate=candidate,
         replicas=replicas,
-        requests=requests,
+        requests=in_flight.most,
+        load=in_flight.load,
         estimate=memory,
         predicted=predicted,
         percentiles=at,
@@ -175,14 +197,19 @@ def _served(
 
 
 def _with_other_steps(
-    request: PlanRequest, candidate: Candidate, memory: MemoryEstimate, requests: int, replicas: int, broken: Broken
+    request: PlanRequest,
+    candidate: Candidate,
+    memory: MemoryEstimate,
+    in_flight: InFlight,
+    replicas: int,
+    broken: Broken,
 ) -> Choice | None:
     """Return the candidate with tokens per step that keep a service level which the engine's own miss; None without."""
-    for settings in steps_worth_trying(request, candidate, memory, requests, broken.tpot_over_limit):
-        other = size_memory(request, candidate, requests, settings)
-        if memory_limit(request, other, requests) is not None:
+    for settings in steps_worth_trying(request, candidate, memory, in_flight.load, broken.tpot_over_limit):
+        other = size_memory(request, candidate, in_flight.most, settings)
+        if memory_limit(request, other, in_flight.most) is not None:
             continue
-        outcome = _served(request, candidate, other, requests, replicas)
+        outcome = _served(request, candidate, other, in_flight, replicas)
         if isinstance(outcome, Choice) and host_memory_limit(request, candidate, other, replicas) is None:
             return replace(outcome, has_chosen_steps=True)
     return None
@@ -296,20 +323,28 @@ def _excluded(candidate: Candidate, reason: InfeasibleReason, broken: Broken) ->
     )
 
 
-def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: int) -> int | None:
-    """Requests in flight in the busiest replica; None when it cannot keep up with the arrival rate."""
+def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: int) -> InFlight | None:
+    """Requests in flight in the busiest replica; None when it cannot keep up with the arrival rate.
+
+    Those of a closed loop are as many as are asked for. Those of a rate vary: a level is judged at its percentile of
+    their number, and without one the speed is that of their mean.
+    """
     workload = request.workload
-    if workload.concurrency is not None:
-        return share(workload.concurrency, replicas)
     if workload.requests_per_minute is None:
-        return 1
+        return InFlight.steady(share(workload.concurrency or 1, replicas))
     memory = size_memory(request, candidate, 1)
-    return requests_for_rate(
-        workload.requests_per_minute,
-        replicas,
-        workload.output_tokens,
-        lambda requests: predict_speed(request, candidate, memory, requests),
+    judged = 0.0 if request.sla is None else normal_excess(request.sla.percentile)
+    load, most = (
+        requests_for_rate(
+            workload.requests_per_minute,
+            replicas,
+            workload.output_tokens,
+            lambda requests: predict_speed(request, candidate, memory, requests),
+            deviations,
+        )
+        for deviations in (judged, BATCH_DEVIATIONS)
     )
+    return None if load is None or most is None else InFlight(load=load, most=most)
 
 
 def _too_few_nodes(request: PlanRequest, candidate: Candidate) -> Broken:

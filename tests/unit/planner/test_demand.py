@@ -29,6 +29,18 @@ def test_latency_that_grows_with_the_load_is_followed_to_its_fixed_point():
     assert found - 1 < seconds <= found
 
 
+def test_the_number_in_flight_varies_by_the_root_of_its_mean():
+    # a mean of 5.95 as above, and three deviations of 2.44 above it
+    assert requests_for_rate(120, 2, 100, lambda _: _speed(1000, 50), 3.0) == 14
+
+
+def test_a_burst_that_slows_the_engine_prolongs_itself():
+    found = requests_for_rate(60, 1, 101, lambda requests: _speed(500, 10 + requests), 3.0)
+    assert found is not None
+    mean = (500 + 100 * (10 + found)) / 1000
+    assert found - 1 < mean + 3 * mean**0.5 <= found
+
+
 @pytest.mark.parametrize(
     "predict",
     [

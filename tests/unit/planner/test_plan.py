@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from decimal import Decimal
+from statistics import NormalDist
 
 import pytest
 
@@ -276,8 +278,20 @@ class TestReplicas:
         rate = Workload(input_tokens=1024, output_tokens=256, max_context_tokens=4096, requests_per_minute=60)
         plan = planned(request(workload=rate), MIXED)
         assert plan.predicted is not None
-        seconds = (plan.predicted.ttft_milliseconds + 255 * plan.predicted.tpot_milliseconds) / 1000
-        assert f"Predicted at {-int(-seconds // 1)} requests per replica" in " ".join(plan.reasons)
+        mean = (plan.predicted.ttft_milliseconds + 255 * plan.predicted.tpot_milliseconds) / 1000
+        often = math.ceil(mean + NormalDist().inv_cdf(0.95) * math.sqrt(mean))
+        assert f"Predicted at {often} requests per replica, p95 of those in flight at 60 a minute" in " ".join(
+            plan.reasons
+        )
+
+    def test_without_a_level_speed_is_told_at_the_mean_in_flight(self):
+        rate = Workload(input_tokens=1024, output_tokens=256, max_context_tokens=4096, requests_per_minute=60)
+        plan = planned(request(workload=rate, sla=None), MIXED)
+        assert plan.predicted is not None
+        mean = math.ceil((plan.predicted.ttft_milliseconds + 255 * plan.predicted.tpot_milliseconds) / 1000)
+        assert f"Predicted at {mean} requests per replica, the mean of those in flight at 60 a minute" in " ".join(
+            plan.reasons
+        )
 
     def test_an_arrival_rate_beyond_the_replicas_is_refused(self):
         rate = Workload(input_tokens=1024, output_tokens=256, max_context_tokens=4096, requests_per_minute=600_000)
