@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -322,3 +323,26 @@ def test_the_chart_has_the_packages_version() -> None:
 
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_every_refusal_names_the_value_of_the_chart_that_allows_more() -> None:
+    settings = ("admission.namespaces.team-a.maxGpusTotal=8", "admission.namespaces.team-a.hostPath=true")
+    known = yaml.safe_load((CHART / "values.yaml").read_text())["admission"]["limits"]
+    for policy in of_kind(rendered(*settings), "ValidatingAdmissionPolicy"):
+        at = "namespaces.team-a" if policy["metadata"]["name"].endswith("team-a") else "limits"
+        for rule in policy["spec"]["validations"]:
+            named = re.findall(
+                r"chart's value admission\.(\S+)\.(\w+)", rule.get("messageExpression", rule.get("message"))
+            )
+            assert named, rule
+            assert all(place == at and value in known for place, value in named), rule
+
+
+def test_whoever_is_told_to_uninstall_is_told_the_namespace() -> None:
+    texts = [
+        (CHART / "templates" / "NOTES.txt").read_text(),
+        *(each.read_text() for each in (ROOT / "docs").glob("*.md")),
+    ]
+    told = [line for text in texts for line in re.findall(r"helm uninstall [^`\s].*?`", text)]
+    assert told
+    assert [line for line in told if "--namespace" not in line] == []
