@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from deepseek_operator.errors import InventoryError
-from deepseek_operator.units import format_gib, format_usd
+from deepseek_operator.units import format_gib
 
 HOURS_PER_MONTH = 730
 """365.25 days in 12 months."""
@@ -52,12 +52,12 @@ def story(obj: JsonObject) -> dict[str, list[str]]:
 def _asked(spec: JsonObject) -> Iterator[str]:
     yield f"model {(spec.get('model') or {}).get('name', '?')}"
     sla, workload, hardware = (spec.get(name) or {} for name in ("sla", "workload", "hardware"))
-    limits = [f"{name.upper()} {sla[key]} ms" for name in ("ttft", "tpot") if (key := f"{name}Milliseconds") in sla]
+    limits = [f"{name.upper()} {sla[key]:,} ms" for name in ("ttft", "tpot") if (key := f"{name}Milliseconds") in sla]
     if limits:
         yield f"service level: {' and '.join(limits)} for {sla.get('percentile', 95)} % of requests"
     if workload:
         rate = (
-            f"{workload['requestsPerMinute']} requests/min"
+            f"{workload['requestsPerMinute']:,} requests/min"
             if "requestsPerMinute" in workload
             else f"{workload.get('concurrency', '?')} requests at once"
         )
@@ -95,7 +95,7 @@ def _planned(status: JsonObject) -> Iterator[str]:
     yield f"{plan['gpusPerReplica']} x {plan['gpu']} per replica{over}, {split}, {plan['quantization']} weights"
     yield (
         f"{plan['maxNumSeqs']} requests at once of up to {plan['maxModelLen']:,} tokens; "
-        f"KV cache for {plan['kvCacheTokens']:,} tokens (+-{plan['kvCacheErrorPercent']} %)"
+        f"KV cache for {plan['kvCacheTokens']:,} tokens (± {plan['kvCacheErrorPercent']} %)"
     )
     memory = plan["memoryPerGpu"]
     parts = ", ".join(f"{words} {format_gib(memory.get(key, 0))}" for words, key in _MEMORY)
@@ -103,7 +103,7 @@ def _planned(status: JsonObject) -> Iterator[str]:
     if speed := plan.get("predicted"):
         yield (
             f"predicted: TTFT {speed['ttftMilliseconds']:,} ms, TPOT {speed['tpotMilliseconds']:,} ms, "
-            f"{speed['tokensPerSecond']:,} tokens/s per replica ({speed['source']}, +-{speed['errorPercent']} %)"
+            f"{speed['tokensPerSecond']:,} tokens/s per replica ({speed['source']}, ± {speed['errorPercent']} %)"
         )
     if status.get("proposedPlan"):
         proposed = status["proposedPlan"]
@@ -134,7 +134,7 @@ def _costs(status: JsonObject) -> Iterator[str]:
     plan = status.get("plan") or {}
     if price := plan.get("costPerHourUsd"):
         replicas = "replica" if plan["replicas"] == 1 else "replicas"
-        month = format_usd(Decimal(price) * HOURS_PER_MONTH)
+        month = f"{Decimal(price) * HOURS_PER_MONTH:,.2f}"
         yield f"{price} USD/h for {plan['replicas']} planned {replicas}, {month} USD per month"
         if tokens := plan.get("costPerMillionTokensUsd"):
             yield f"{tokens} USD per million output tokens at the planned load"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -74,7 +75,7 @@ def print_capacity(console: Console, found: Mapping[str, Any], *, quotas: bool =
             row["replicas"],
             f"{row['gpusPerReplica']} x {row['gpu']}",
             row["costPerHourUsd"],
-            row["costPerMonthUsd"],
+            f"{Decimal(row['costPerMonthUsd']):,}",
             row["priceAsOf"],
         )
         for row in found["suggestions"]

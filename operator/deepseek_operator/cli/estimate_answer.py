@@ -8,13 +8,21 @@ from typing import Any, Protocol
 
 from deepseek_operator.catalog.gpus import Gpu, gpu
 from deepseek_operator.catalog.hf_config import shape_from_config
-from deepseek_operator.catalog.models import shape
+from deepseek_operator.catalog.models import model_names, shape
 from deepseek_operator.catalog.shapes import ModelShape
-from deepseek_operator.cli.estimate_question import MODES, SERVING, EstimateQuestion, Subject, option, positive
+from deepseek_operator.cli.estimate_question import (
+    BYTES_EXAMPLE,
+    MODES,
+    SERVING,
+    EstimateQuestion,
+    Subject,
+    option,
+    positive,
+)
 from deepseek_operator.cli.strict_json import read_object
-from deepseek_operator.errors import InvalidSpecError, near_matches, shortened
+from deepseek_operator.errors import InvalidSpecError, UnknownModelError, near_matches, shortened
 from deepseek_operator.memory.parallelism import Parallelism
-from deepseek_operator.units import MIB
+from deepseek_operator.units import GIB, MIB
 
 MAX_CONFIG_BYTES = MIB
 """A config.json has some 2 kB; a larger file is a mistake."""
@@ -125,7 +133,10 @@ def _shape(question: EstimateQuestion) -> tuple[ModelShape, str]:
         if getattr(question, name) is not None:
             raise InvalidSpecError(option(name), "belongs to parameters; a model or config says it itself")
     if question.model:
-        return shape(question.model), ""
+        try:
+            return shape(question.model), ""
+        except UnknownModelError as error:
+            raise UnknownModelError("model", question.model, model_names(), "give its config.json as config") from error
     if not question.config:
         raise InvalidSpecError("", "give a model name (see `catalog models`), a config or parameters")
     return _shape_of_config(question.config), ""
@@ -162,6 +173,8 @@ def _shape_of_config(config: str | Mapping[str, object]) -> ModelShape:
 def _memory_bytes(question: EstimateQuestion, product: Gpu | None) -> int:
     given = question.gpu_memory_bytes
     if given is not None:
+        if 0 < given < GIB:
+            raise InvalidSpecError("gpu-memory-bytes", f"{given:,} bytes are less than 1 GiB; {BYTES_EXAMPLE}")
         return positive("gpu-memory-bytes", given, LARGEST_MEMORY_BYTES)
     if product is None:
         raise InvalidSpecError("", "give a GPU id (see `catalog gpus`) or gpu-memory-bytes")

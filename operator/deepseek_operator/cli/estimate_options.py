@@ -11,7 +11,7 @@ HARDWARE = "GPU"
 SPLIT = "Split of one replica (vLLM's names)"
 ENGINE = "Engine (vLLM's names)"
 HOST = "Host memory (vLLM's names)"
-SPEED = "Speed (all four, or none)"
+SPEED = "Speed (with a load: tokens and concurrency)"
 TRAINING = "Modes training and lora"
 LORA = "Mode lora"
 ANSWER = "Answer"
@@ -165,9 +165,7 @@ KvOffloadingSize = Annotated[
 ]
 Engine = Annotated[
     str,
-    _option(
-        "--engine", SPEED, "Engine whose speed is predicted: vllm, sglang or trtllm; the memory is vLLM's.", "NAME"
-    ),
+    _option("--engine", SPEED, "Engine whose speed is predicted: vllm, sglang or trtllm; default: vllm.", "NAME"),
 ]
 InputTokens = Annotated[int | None, _option("--input-tokens", SPEED, "Mean tokens of a prompt.", "TOKENS")]
 OutputTokens = Annotated[int | None, _option("--output-tokens", SPEED, "Mean tokens of an answer.", "TOKENS")]

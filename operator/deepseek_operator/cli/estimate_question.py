@@ -18,6 +18,8 @@ from deepseek_operator.memory.parallelism import Parallelism
 LARGEST_COUNT = 2**63 - 1
 """Largest number that any option takes: what fits into a signed 64-bit integer."""
 
+BYTES_EXAMPLE = "write all bytes, such as 85899345920 for 80 GiB"
+
 SERVING = "serving"
 TRAINING = "training"
 LORA = "lora"
@@ -81,7 +83,7 @@ class EstimateQuestion:
         spec_tokens: tokens that the draft layers of the checkpoint propose in a step; None loads no draft.
         cpu_offload_gb: weights of each GPU that stay in host memory, in GiB.
         kv_offloading_size: host memory for KV blocks of one engine, in GiB.
-        engine: whose speed is asked for; empty asks for memory only.
+        engine: whose speed is asked for; empty with a load means vllm, and without one asks for memory only.
         input_tokens: mean prompt; with ``output_tokens`` and ``concurrency`` the load that the speed holds for.
         concurrency: requests in flight in the whole replica.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deepseek_operator.catalog.batch_limits import default_batch_limits
@@ -157,9 +157,9 @@ def answer_serving(question: EstimateQuestion, subject: Subject) -> ServingAnswe
     )
     speed = None
     if question.engine or any((question.input_tokens, question.output_tokens, question.concurrency)):
-        from deepseek_operator.cli.estimate_speed import speed_of
+        from deepseek_operator.cli.estimate_speed import DEFAULT_ENGINE, speed_of
 
-        speed = speed_of(question, model, product, rung, memory)
+        speed = speed_of(replace(question, engine=question.engine or DEFAULT_ENGINE), model, product, rung, memory)
     return ServingAnswer(
         shape=model, memory=memory, host=host, product=product, speed=speed, approximation=subject.approximation
     )

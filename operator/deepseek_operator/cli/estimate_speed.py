@@ -20,6 +20,9 @@ from deepseek_operator.units import ceil_div
 ENGINES = ("sglang", "trtllm", "vllm")
 """Engines with measured points (``performance/coefficients.json``)."""
 
+DEFAULT_ENGINE = "vllm"
+"""Whose speed is predicted for a load without an engine; the memory is vLLM's too."""
+
 LARGEST_CONCURRENCY = 10**6
 """Most requests in flight, as the custom resource takes them (``api/spec_service.py``)."""
 

@@ -57,7 +57,21 @@ def read_deployments(name: str) -> list[DeepSeekDeployment]:
     for (namespace, twice), count in names.items():
         if count > 1:
             raise InvalidSpecError("metadata.name", f"{twice} is there twice in namespace {namespace}; rename one")
+    if len(deployments) > 1:
+        _refuse_with_name(deployments)
     return deployments
+
+
+def _refuse_with_name(deployments: list[DeepSeekDeployment]) -> None:
+    """Raise for the first of several that cannot be planned as it is written, and say which it is."""
+    from deepseek_operator.api.to_request import plan_request
+    from deepseek_operator.errors import CatalogError, InvalidSpecError
+
+    for each in deployments:
+        try:
+            plan_request(each)
+        except (InvalidSpecError, CatalogError) as error:
+            raise InvalidSpecError("", f"{each.metadata.name}: {error}") from error
 
 
 def _decoded(read: Any, limit: int, name: str) -> str:  # noqa: ANN401 - a text file's read

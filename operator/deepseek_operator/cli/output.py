@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -24,6 +25,9 @@ PIPED_COLUMNS = 120
 
 UNBROKEN_COLUMNS = 100_000
 """Width of tables for programs that read line by line: no line is longer."""
+
+
+_BLANKS = re.compile(r"[ \t]+\n")
 
 
 class OutputFormat(StrEnum):
@@ -59,8 +63,31 @@ def console(*, stderr: bool = False, unbroken: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False, soft_wrap=False)
     piped = UNBROKEN_COLUMNS if unbroken else PIPED_COLUMNS
-    return Console(stderr=stderr, width=None if stream.isatty() else piped, highlight=False, soft_wrap=False)
+    return Console(file=cast("TextIO", _Trimmed(stream)), width=piped, highlight=False, soft_wrap=False)
+
+
+class _Trimmed:
+    """A file or pipe in which no line ends with blanks, as the cells of tables do; each text has whole lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+
+    def isatty(self) -> bool:
+        """Return that nobody looks."""
+        return False
+
+    def write(self, text: str) -> int:
+        """Write the text without the blanks at the ends of its lines."""
+        self._stream.write(_BLANKS.sub("\n", text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._stream.flush()
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 _WHOLE = re.compile(r"-?\d{1,18}")
@@ -22,14 +23,24 @@ class PlainCommand(TyperCommand):
         exposed = [param for param in self.get_params(ctx) if param.expose_value]
         readers = {param.name: _reader(param) for param in exposed}
         if rest or not all(readers.get(name) for name in given) or any(param.envvar for param in exposed):
-            return super().parse_args(ctx, args)
+            return self._left_to_typer(ctx, args)
         values = {param.name: param.default for param in exposed}
         try:
             values |= {name: reader(given[name]) for name, reader in readers.items() if reader and name in given}
         except ValueError:
-            return super().parse_args(ctx, args)
+            return self._left_to_typer(ctx, args)
         ctx.params.update(values)
         return []
+
+    def _left_to_typer(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer keeps the class to itself
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if getattr(error.param, "metavar", None) == "BYTES":
+                from deepseek_operator.cli.estimate_question import BYTES_EXAMPLE
+
+                error.message = f"{error.message.removesuffix('.')}; {BYTES_EXAMPLE}"
+            raise
 
 
 def _reader(param: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - typer keeps the class to itself

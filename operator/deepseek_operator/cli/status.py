@@ -12,6 +12,7 @@ from deepseek_operator.cli.files import Kubeconfig
 from deepseek_operator.cli.objects import Namespace, ObjectFile, live, named, saved
 from deepseek_operator.cli.output import Output, OutputFormat, console, write
 from deepseek_operator.errors import InventoryError
+from deepseek_operator.units import counted, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +39,11 @@ def status(
     try:
         rows = sorted((_row(each) for each in objects), key=lambda row: (row["namespace"], row["name"]))
         total = sum((Decimal(row["costPerHourUsd"]) for row in rows if row["costPerHourUsd"]), Decimal(0))
+        ready = format_usd(sum((_ready_cost(each.get("status") or {}) for each in objects), Decimal(0)))
     except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise InventoryError("a status is not as an operator writes it; get the objects anew") from error
     if output is not OutputFormat.TABLE:
-        write({"items": rows, "costPerHourUsd": str(total)}, output)
+        write({"items": rows, "costPerHourUsd": str(total), "readyCostPerHourUsd": ready}, output)
         return
     from rich.markup import escape
     from rich.table import Table
@@ -54,7 +56,17 @@ def status(
     screen = console(unbroken=True)
     screen.print(table if rows else "there is no DeepSeekDeployment")
     if rows:
-        screen.print(f"{len(rows)} DeepSeekDeployment{'' if len(rows) == 1 else 's'}, {total} USD per hour")
+        screen.print(
+            f"{counted(len(rows), 'DeepSeekDeployment')}; USD per hour: {total} planned, {ready} for ready replicas"
+        )
+
+
+def _ready_cost(told: Mapping[str, Any]) -> Decimal:
+    """Return what the replicas that are ready cost per hour, of which the plan may have more or fewer."""
+    plan = told.get("plan") or {}
+    if not plan.get("costPerHourUsd"):
+        return Decimal(0)
+    return Decimal(plan["costPerHourUsd"]) * int(told.get("readyReplicas") or 0) / int(plan["replicas"])
 
 
 def _row(obj: Mapping[str, Any]) -> dict[str, Any]:

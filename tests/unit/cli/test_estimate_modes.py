@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from typer.main import get_command
@@ -218,6 +218,8 @@ def test_a_speed_says_what_it_rests_on():
         ("vllm", "h200-sxm"): ("Transferred", 132),
         ("vllm", "a100-sxm4-80gb"): ("Roofline", 152),
     }
+    asked = EstimateQuestion(model=LLM_7B, gpu="a100-sxm4-80gb", **load)
+    assert answer(asked).as_json() == answer(replace(asked, engine="vllm")).as_json()
 
 
 def test_explain_says_what_host_memory_would_do_for_a_model_that_does_not_fit():

@@ -113,7 +113,16 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
             (*GOOD, *SPEED[:4]),
             "a speed needs engine, input-tokens, output-tokens, concurrency; output-tokens and concurrency missing",
         ),
-        ((*GOOD, *SPEED[2:]), "a speed needs engine, input-tokens, output-tokens, concurrency; engine missing"),
+        (("--model", "R1"), "unknown model 'R1'; give its config.json as config"),
+        (
+            ("--model", LLM_67B, "--gpu-memory-bytes", "80"),
+            "gpu-memory-bytes: 80 bytes are less than 1 GiB; write all bytes, such as 85899345920 for 80 GiB",
+        ),
+        (
+            ("--model", LLM_67B, "--gpu-memory-bytes", "141GB"),
+            "Invalid value for '--gpu-memory-bytes': Input should be a valid integer, unable to parse string as an "
+            "integer; write all bytes, such as 85899345920 for 80 GiB",
+        ),
         ((*GOOD, *SPEED, "--engine", "vlm"), "engine: unknown 'vlm'; known are vllm"),
         (
             (*GOOD, *SPEED, "--input-tokens", "4000"),

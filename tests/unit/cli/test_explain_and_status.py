@@ -50,17 +50,17 @@ def test_the_story_of_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[s
     told = json.loads(capsys.readouterr().out)
     assert list(told) == ["name", "asked", "planned", "why", "runs", "costs", "lately"]
     assert told["asked"][1:] == [
-        "service level: TTFT 2000 ms for 95 % of requests",
+        "service level: TTFT 2,000 ms for 95 % of requests",
         "8 requests at once, 512 input tokens, 128 output tokens, 4,096 tokens of context at most",
         "at most 8 GPUs",
     ]
     assert told["planned"] == [
         "4 x a100-sxm4-80gb per replica, TP4, Native weights",
-        "64 requests at once of up to 4,096 tokens; KV cache for 407,000 tokens (+-4 %)",
+        "64 requests at once of up to 4,096 tokens; KV cache for 407,000 tokens (± 4 %)",
         "79.0 GiB per GPU: weights 31.4 GiB, KV cache 36.0 GiB, activations 2.0 GiB, engine 2.0 GiB, free 7.0 GiB",
-        "predicted: TTFT 640 ms, TPOT 38 ms, 840 tokens/s per replica (Roofline, +-30 %)",
+        "predicted: TTFT 640 ms, TPOT 38 ms, 840 tokens/s per replica (Roofline, ± 30 %)",
     ]
-    assert told["costs"][0] == "7.16 USD/h for 1 planned replica, 5226.80 USD per month"
+    assert told["costs"][0] == "7.16 USD/h for 1 planned replica, 5,226.80 USD per month"
     assert told["lately"] == [
         "2026-11-22T11:00:00Z scaling 1 -> 2 (DemandRises): 1.4 replicas are needed",
         "2026-11-22T10:00:00Z Ready became True (ReplicasReady)",
@@ -119,7 +119,17 @@ def test_all_objects_with_their_costs(tmp_path: Path, capsys: pytest.CaptureFixt
             },
         ],
         "costPerHourUsd": "7.16",
+        "readyCostPerHourUsd": "0.00",
     }
+
+
+def test_what_is_planned_and_what_is_ready_cost_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scaled, waits = running("scaled"), running("waits")
+    scaled["status"]["readyReplicas"] = 2
+    status(filename=saved(tmp_path, scaled, waits))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "2 DeepSeekDeployments; USD per hour: 14.32 planned, 14.32 for ready replicas"
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 @pytest.mark.parametrize(

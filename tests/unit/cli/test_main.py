@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deepseek_operator.cli import main, sandbox
 from deepseek_operator.cli.files import read_deployments
 from deepseek_operator.errors import InvalidSpecError, InventoryError
+from spec_table import Changes, changed
 
+NEVER = {"name": "day", "start": "99 25 * * *", "durationSeconds": 3600, "minReplicas": 1, "maxReplicas": 1}
 LONGEST_LINE = len("error: ") + main.MAX_LINE + len("\n")
 
 
@@ -125,6 +128,26 @@ def test_closed_streams_raise_no_traceback(tmp_path: Path, closed: str):
         )
     assert done.returncode == 1
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model.name": "deepseek-ai/R1"}, "second: spec.model.name: unknown model 'deepseek-ai/R1'"),
+        ({"hardware.gpus": ["h1000"]}, "second: spec.hardware.gpus"),
+        (
+            {"scaling.schedules": [NEVER]},
+            "second: spec.scaling.schedules[0].start: '99 25 * * *' is no cron expression",
+        ),
+    ],
+)
+def test_a_mistake_in_one_of_several_names_the_object(tmp_path: Path, changes: Changes, sentence: str):
+    file = tmp_path / "two.yaml"
+    named = {"metadata": {"name": "second"}}
+    file.write_text(yaml.safe_dump_all([changed({}), changed(changes) | named]))
+    with pytest.raises(InvalidSpecError) as refused:
+        read_deployments(str(file))
+    assert str(refused.value).startswith(sentence)
 
 
 def test_a_device_is_no_snapshot(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
