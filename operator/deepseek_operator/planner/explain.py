@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deepseek_operator.catalog.quantizations import NATIVE, Quantization, quantization
 from deepseek_operator.performance.queueing import LatencyPercentiles
-from deepseek_operator.planner.candidates import GEFORCE_CAUTION
+from deepseek_operator.planner.candidates import GEFORCE_CAUTION, Exclusion
 from deepseek_operator.planner.choose import PoolAnswer
 from deepseek_operator.planner.demand import tokens_in_flight
-from deepseek_operator.planner.feasibility import Choice, label
+from deepseek_operator.planner.feasibility import Choice, fewest_replicas, label
 from deepseek_operator.planner.feature_sentences import feature_sentences
 from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
 from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
@@ -36,7 +38,7 @@ def reasons(
     if best is None:
         return ()
     sentences = [
-        _why_cheapest(best, answer, others),
+        _why_cheapest(best, answer, others, _for_the_minimum(request, best)),
         _why_it_fits(request, best),
         _why_the_cache_is_enough(request, best),
         _why_not_smaller(answer),
@@ -65,9 +67,19 @@ def replicas_text(choice: Choice) -> str:
     return text if choice.replicas == 1 else f"{choice.replicas} replicas of {text}"
 
 
-def _why_cheapest(best: Choice, answer: PoolAnswer, others: list[PoolAnswer]) -> str:
+def _for_the_minimum(request: PlanRequest, best: Choice) -> str:
+    """Say that the demand alone takes fewer replicas than scaling.minReplicas; empty where it does not."""
+    if request.min_replicas == 1 or best.replicas > request.min_replicas:
+        return ""
+    alone = fewest_replicas(replace(request, min_replicas=1), best.candidate)
+    if isinstance(alone, Exclusion) or alone.replicas == best.replicas:
+        return ""
+    return f" with scaling.minReplicas {request.min_replicas} ({alone.replicas} of them would serve the demand alone)"
+
+
+def _why_cheapest(best: Choice, answer: PoolAnswer, others: list[PoolAnswer], minimum: str) -> str:
     """Name the price and the next best product."""
-    start = f"{replicas_text(best)} is the cheapest that serves the demand: {cost_text(best)}"
+    start = f"{replicas_text(best)} is the cheapest that serves the demand{minimum}: {cost_text(best)}"
     feasible = [answer.best for answer in others if answer.best is not None]
     product = best.candidate.pool.gpu.id
     second = next((other for other in feasible if other.candidate.pool.gpu.id != product), next(iter(feasible), None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from deepseek_operator.catalog.gpus import Gpu
 from deepseek_operator.catalog.gpus import gpus as catalogue
 from deepseek_operator.catalog.models import shape
 from deepseek_operator.catalog.quantizations import quantization
@@ -24,6 +25,9 @@ from deepseek_operator.planner.widths import by_product
 from deepseek_operator.units import format_usd
 
 MOST_NODES_ADDED = 8
+MOST_REPLICAS = 1000
+"""The field's own limit (``spec.scaling.maxReplicas``)."""
+
 MOST_SUGGESTIONS = 2
 """Suggestions in the sentence; the list has all that were found."""
 
@@ -64,6 +68,8 @@ def nearest_plans(request: PlanRequest, supply: Supply, reason: InfeasibleReason
     searches: list[Callable[[PlanRequest, Supply], Iterator[Suggestion]]] = [_without_pins]
     over_budget = reason is InfeasibleReason.BUDGET_EXCEEDED
     too_slow = reason in {InfeasibleReason.SLA_UNREACHABLE, InfeasibleReason.BUDGET_EXCEEDED}
+    if not over_budget:
+        searches.append(_more_replicas)
     searches += [_without_limits, _other_products]
     if not over_budget:
         searches.append(_more_nodes)
@@ -131,6 +137,25 @@ def _without_pins(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
         if free != request and (best := _best(free, supply)) is not None:
             yield _suggestion(NearestAxis.PIN, f"leave {what} to the planner", free, best)
             return
+
+
+def _more_replicas(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
+    """Name the replicas of the cheapest plan on the GPUs that are there, where more than may run now would serve.
+
+    Each takes a GPU at least and gets a request at least. The owner's limits hold at so many replicas too.
+    """
+    workload, gpus = request.workload, sum(pool.total_gpus for pool in supply.pools)
+    requests = MOST_REPLICAS if workload.requests_per_minute is not None else workload.concurrency or 1
+    most = min(MOST_REPLICAS, gpus, requests)
+    if most <= request.max_replicas:
+        return
+    unlimited = replace(request, max_replicas=most, max_gpus_total=None, max_cost_per_hour_usd=None)
+    cheap = _best(unlimited, supply)
+    if cheap is None:
+        return
+    asked = replace(request, max_replicas=cheap.replicas)
+    if (best := _best(asked, supply)) is not None:
+        yield _suggestion(NearestAxis.REPLICAS, f"raise scaling.maxReplicas to {best.replicas}", asked, best)
 
 
 def _without_limits(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
@@ -301,7 +326,10 @@ def _times(sla: Sla, factor: int) -> Sla:
 
 
 def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:
-    """Name the cheapest priced product of which one node of eight would do, at the prices of the supply."""
+    """Name the cheapest priced product of which one node of eight would do, at the prices of the supply.
+
+    Products that the request names come first; of another, the change says that it must be allowed too.
+    """
     known = {pool.gpu.id: pool.gpu for pool in supply.pools if pool.share is None or not pool.share.is_part}
     pools = tuple(
         GpuPool(
@@ -310,13 +338,25 @@ def _product_to_buy(request: PlanRequest, supply: Supply) -> Iterator[Suggestion
             nodes_by_gpu_count=((_NODE_SIZE, 1),),
         )
         for gpu in catalogue()
-        if gpu.usable_memory_bytes and gpu.price_per_hour_usd is not None and not is_geforce(gpu)
+        if gpu.usable_memory_bytes and (gpu.id in request.gpus or _is_worth_buying(gpu))
     )
+    if request.gpus and (best := _best(request, Supply(pools=pools))) is not None:
+        yield _suggestion(NearestAxis.NEW_PRODUCT, _node_of(best), request, best)
+        return
     anywhere = replace(request, gpus=())
-    best = _best(anywhere, Supply(pools=pools))
+    worth_buying = tuple(pool for pool in pools if _is_worth_buying(pool.gpu))
+    best = _best(anywhere, Supply(pools=worth_buying))
     if best is not None:
-        change = f"add a node of {_NODE_SIZE} x {best.candidate.pool.gpu.id}"
-        yield _suggestion(NearestAxis.NEW_PRODUCT, change, anywhere, best)
+        allowed = f"allow {best.candidate.pool.gpu.id} in hardware.gpus and " if request.gpus else ""
+        yield _suggestion(NearestAxis.NEW_PRODUCT, f"{allowed}{_node_of(best)}", anywhere, best)
+
+
+def _node_of(best: Choice) -> str:
+    return f"add a node of {_NODE_SIZE} x {best.candidate.pool.gpu.id}"
+
+
+def _is_worth_buying(gpu: Gpu) -> bool:
+    return gpu.price_per_hour_usd is not None and not is_geforce(gpu)
 
 
 def _smaller_model(request: PlanRequest, supply: Supply) -> Iterator[Suggestion]:

@@ -34,6 +34,7 @@ class NearestAxis(StrEnum):
     """What would have to change for a plan to exist."""
 
     PIN = "Pin"
+    REPLICAS = "MoreReplicas"
     LIMIT = "Limit"
     PRODUCT = "OtherGpu"
     NODES = "MoreGpus"

@@ -62,6 +62,37 @@ def test_a_refusal_names_a_plan_along_each_axis_that_helps(
         assert NearestAxis.NODES not in named
 
 
+def test_more_replicas_are_named_where_the_gpus_hold_them() -> None:
+    asked = request(workload=replace(WORKLOAD, concurrency=300))
+    found = refused(asked, TWO_H100).nearest_plans[0]
+    several = planned(replace(asked, max_replicas=16), TWO_H100)
+    assert several.replicas > 1
+    assert (found.axis, found.change) == ("MoreReplicas", f"raise scaling.maxReplicas to {several.replicas}")
+    assert found.plan.startswith(f"{several.replicas} replicas of {several.gpus_per_replica} x h100-sxm5-80gb")
+    assert found.cost_per_hour_usd == several.cost_per_hour_usd
+    raised = planned(replace(asked, max_replicas=several.replicas), TWO_H100)
+    assert (raised.replicas, raised.parallelism) == (several.replicas, several.parallelism)
+
+
+def test_more_replicas_are_not_named_where_an_owner_s_limit_forbids_them() -> None:
+    asked = request(workload=replace(WORKLOAD, concurrency=300), max_cost_per_hour_usd=Decimal(20))
+    assert NearestAxis.REPLICAS not in {each.axis for each in refused(asked, TWO_H100).nearest_plans}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "change"),
+    [
+        pytest.param(H100, "add a node of 8 x h100-sxm5-80gb", id="what the request allows"),
+        pytest.param(
+            "l4", "allow mi300x in hardware.gpus and add a node of 8 x mi300x", id="another where that is too small"
+        ),
+    ],
+)
+def test_what_to_buy_is_what_the_request_allows_where_that_would_do(gpu: str, change: str) -> None:
+    answer = refused(request(gpus=(gpu,)), supply(pool(L40S)))
+    assert [each.change for each in answer.nearest_plans if each.axis is NearestAxis.NEW_PRODUCT] == [change]
+
+
 def test_the_fewest_nodes_are_found() -> None:
     def nodes(count: int) -> Supply:
         return supply(replace(pool(L40S, count), rdma_resource="rdma/hca", rdma_devices=8))

@@ -303,6 +303,8 @@ def test_fewest_replicas_are_part_of_the_plan_and_of_its_cost():
     three = planned(request(min_replicas=3, max_replicas=3), supply(pool(A100, 2)))
     assert (one.replicas, three.replicas) == (1, 3)
     assert three.cost_per_hour_usd == gpu(A100).price_per_hour_usd * 3 * three.gpus_per_replica
+    assert "with scaling.minReplicas 3 (2 of them would serve the demand alone): " in three.reasons[0]
+    assert "minReplicas" not in one.reasons[0]
 
 
 def test_fewest_replicas_that_the_nodes_do_not_hold_are_refused():
