@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from deepseek_operator.cli.files import (
 )
 from deepseek_operator.cli.output import EXIT_NO, Output, OutputFormat, console, write
 from deepseek_operator.cli.prices import PricesFile, read_prices
+from deepseek_operator.units import counted
 
 if TYPE_CHECKING:
     from deepseek_operator.api.ladder import Position
@@ -56,8 +57,10 @@ def plan(
         from deepseek_operator.cli.plan_text import print_plan
 
         screen = console()
+        rooms = _rooms([(each, found) for each, found, _ in rows if not isinstance(found, Infeasible)], inventory)
         for each, found, reason in rows:
-            print_plan(screen, each.metadata.name, found, engine=each.spec.engine.type, not_runnable=reason)
+            room = rooms.get((each.metadata.namespace, each.metadata.name), "")
+            print_plan(screen, each.metadata.name, found, engine=each.spec.engine.type, not_runnable=reason, room=room)
     else:
         items: list[dict[str, Any]] = [
             {
@@ -72,6 +75,21 @@ def plan(
         write({"items": items}, output)
     if any(isinstance(found, Infeasible) for found in answers):
         raise typer.Exit(EXIT_NO)
+
+
+def _rooms(planned: Sequence[tuple[DeepSeekDeployment, Plan]], inventory: Inventory) -> dict[tuple[str, str], str]:
+    """Return by namespace and name what has no room now beside what runs, one sentence each; none where all has."""
+    from deepseek_operator.capacity.fleet import place_fleet
+    from deepseek_operator.capacity.members import Member
+
+    members = [Member(deployment=each, plan=found, replicas=found.replicas) for each, found in planned]
+    return {
+        (verdict.member.deployment.metadata.namespace, verdict.member.deployment.metadata.name): (
+            f"{verdict.now} of {counted(verdict.member.replicas, 'replica')} can run now: {verdict.reason}"
+        )
+        for verdict in place_fleet(members, inventory, seconds=0).verdicts
+        if verdict.now < verdict.member.replicas
+    }
 
 
 def _why_no_pods(deployment: DeepSeekDeployment, found: Plan, features: ClusterFeatures) -> str:

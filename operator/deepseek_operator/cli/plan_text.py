@@ -24,6 +24,7 @@ def print_plan(
     *,
     engine: EngineType = EngineType.AUTO,
     not_runnable: str = "",
+    room: str = "",
 ) -> None:
     """Print one answer of the planner; without a terminal it is plain text and ASCII bars.
 
@@ -33,14 +34,15 @@ def print_plan(
         answer: the plan, or why there is none.
         engine: the server that the object asks for.
         not_runnable: why no pods are made of the plan; empty when they are.
+        room: how many replicas have no room now, and why; empty when all have.
     """
     if isinstance(answer, Infeasible):
         _print_infeasible(console, name, answer)
     else:
-        _print_feasible(console, name, answer, engine, not_runnable)
+        _print_feasible(console, name, answer, engine, not_runnable, room)
 
 
-def _print_feasible(console: Console, name: str, plan: Plan, engine: EngineType, not_runnable: str) -> None:
+def _print_feasible(console: Console, name: str, plan: Plan, engine: EngineType, not_runnable: str, room: str) -> None:
     console.print(f"[bold]{escape(name)}[/bold]: {escape(plan.model_name)}", style=None)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True, min_width=len("Precision"))
@@ -49,6 +51,8 @@ def _print_feasible(console: Console, name: str, plan: Plan, engine: EngineType,
         table.add_row(*map(escape, row))
     if not_runnable:
         table.add_row("Pods", f"[bold red]none are made:[/bold red] {escape(not_runnable)}")
+    if room:
+        table.add_row("Room", f"[bold yellow]{escape(room)}[/bold yellow]")
     console.print(table)
     _print_bars(console, plan)
     _print_sentences(console, "Why this plan", plan.reasons)

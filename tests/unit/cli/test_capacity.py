@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,16 @@ def test_moves_and_quotas_are_told_to_people(nodes: Path, tmp_path: Path, capsys
     assert "The fewest moves that make room for 8 free h100-sxm5-80gb (1) none: there is room" in shown
     assert "Namespace Used Promised At most Quota Over quota default 6 0 6 - -" in shown
     assert "GPU GPUs Used At most Over-committed h100-sxm5-80gb 16 6 6 0" in shown
+
+
+def test_months_have_thousands_separators(tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        capacity(written(tmp_path, R1), cluster=nodes, remove_nodes=["a"], suggest=True)
+    lines = capsys.readouterr().out.splitlines()
+    bought = [line.split()[-2] for line in lines[lines.index("What would hold it") + 2 :]]
+    assert len(bought) == 3
+    assert all(re.fullmatch(r"\d{1,3},\d{3}\.\d\d", month) for month in bought)
+    assert [line for line in lines if line.endswith(" ")] == []
 
 
 @pytest.mark.parametrize("wish", ["h100-sxm5-80gb", "h100-sxm5-80gb=x", "h100-sxm5-80gb=-1"])

@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from cluster_objects import gpu_node
+from cluster_objects import gpu_node, gpu_pod
 from deepseek_operator.capacity.snapshot import API_VERSION, KIND, project_node
 from deepseek_operator.cli.output import OutputFormat
 from deepseek_operator.cli.plan import plan
@@ -66,6 +66,20 @@ def test_a_plan_that_does_not_run_says_so(
     assert words in told
     plan(written(tmp_path, changes), cluster=nodes, output=OutputFormat.TABLE)
     assert "Pods       none are made: " in capsys.readouterr().out
+
+
+def test_what_has_no_room_now_is_said_with_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "full.json"
+    items = [gpu_node("a"), gpu_pod("other", gpus=8, node="a")]
+    file.write_text(json.dumps({"kind": "List", "items": items}))
+    plan(written(tmp_path, {}), cluster=file, output=OutputFormat.TABLE)
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("Room"))
+    assert line == (
+        "Room       0 of 1 replica can run now: needs 1 free h100-sxm5-80gb on one node; the freest node a has 0 of 8"
+    )
+    file.write_text(json.dumps({"kind": "List", "items": items[:1]}))
+    plan(written(tmp_path, {}), cluster=file, output=OutputFormat.TABLE)
+    assert "Room " not in capsys.readouterr().out
 
 
 def test_a_plan_that_runs_has_no_reason_why_not(
