@@ -21,7 +21,7 @@ from pathlib import Path
 from deepseek_operator.cli.main import kubectl_plugin
 
 DOCS = Path(__file__).parent.parent / "docs"
-DOCUMENTS = ("estimate.md", "plan.md", "catalog.md", "library.md")
+DOCUMENTS = ("capacity.md", "estimate.md", "plan.md", "catalog.md", "library.md")
 PROGRAM = ["kubectl", "deepseek"]
 _BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 _PYTHON = re.compile(r"```python\n(?P<code>.*?)```\n(?:\n```text\n.*?```\n)?", re.DOTALL)

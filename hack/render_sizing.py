@@ -60,7 +60,8 @@ Written by `make docs` (`hack/render_sizing.py`) from the planner itself; a test
 question for all: {CONCURRENCY} requests in flight, {INPUT_TOKENS:,} tokens of prompt and {OUTPUT_TOKENS} of
 answer (means), contexts of at most {CONTEXT_TOKENS:,} tokens, 95 of 100 requests with TTFT at most
 {TTFT_MILLISECONDS:,} ms and TPOT at most {TPOT_MILLISECONDS} ms, one replica, vLLM. For your own question:
-`kubectl deepseek plan -f FILE --cluster FILE` ([plan.md](plan.md)), or in Python ([library.md](library.md)):
+`kubectl deepseek plan -f FILE --cluster FILE` ([plan.md](plan.md)), from a rate to what to buy
+([capacity.md](capacity.md#how-many-gpus-for-r1-at-100-requests-a-minute)), or in Python ([library.md](library.md)):
 
 ```python
 from deepseek_operator.planner import ask, gpus, plan

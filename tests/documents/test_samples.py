@@ -87,9 +87,9 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).symlink_to(ROOT / name)
     nodes = json.dumps({"apiVersion": "v1", "kind": "List", "items": [node.manifest() for node in DEFAULT_NODES]})
     model = (ROOT / "manifests" / "samples" / "deepseek-67b.yaml").read_text()
-    for name in ("cluster.json", "snapshot.json"):
+    for name in ("cluster.json", "snapshot.json", "nothing.json"):
         (tmp_path / name).write_text(nodes)
-    for name in ("fleet.yaml", "deployment.yaml", "deepseek-67b.yaml"):
+    for name in ("fleet.yaml", "deployment.yaml", "deepseek-67b.yaml", "r1.yaml"):
         (tmp_path / name).write_text(model)
     (tmp_path / "runs.jsonl").write_text(json.dumps(JOB) + "\n")
     (tmp_path / "day.csv.gz").write_text(

@@ -25,7 +25,7 @@ from deepseek_operator.capacity.selection import why_excluded, why_not_planned
 from deepseek_operator.capacity.shopping import NodePool, node_pools
 from deepseek_operator.capacity.workload import supply_for, tolerations_of
 from deepseek_operator.planner.entry import plan
-from deepseek_operator.planner.result import Infeasible
+from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.units import format_usd
 
 
@@ -293,7 +293,17 @@ def _purchase(name: str, pool: NodePool) -> dict[str, Any]:
         "replicas": pool.replicas,
         "gpu": pool.plan.gpu,
         "gpusPerReplica": pool.plan.gpus_per_replica,
+        "nodesPerReplica": pool.plan.nodes_per_replica,
+        "parallel": str(pool.plan.parallelism),
+        "network": _network(pool.plan),
         "costPerHourUsd": format_usd(pool.cost_per_hour_usd),
         "costPerMonthUsd": format_usd(pool.cost_per_month_usd),
         "priceAsOf": pool.instance.price_as_of,
     }
+
+
+def _network(planned: Plan) -> str | None:
+    """Return what the nodes of a replica talk over; None on one node."""
+    if planned.nodes_per_replica == 1:
+        return None
+    return "TCP" if planned.rdma is None else f"RDMA ({planned.rdma})"

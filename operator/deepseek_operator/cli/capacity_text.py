@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deepseek_operator.capacity.gpu_states import GPU_STATES
+from deepseek_operator.capacity.purchases import plan_words
 from deepseek_operator.units import not_fitting
 
 PRODUCT_COLUMNS = ("GPU", "Nodes", "GPUs", "Used", "Free", "Unusable", "Shared", "Unhealthy", "USD/hour")
@@ -73,7 +74,7 @@ def print_capacity(console: Console, found: Mapping[str, Any], *, quotas: bool =
             f"{row['provider']} {row['instance']}",
             row["nodes"],
             row["replicas"],
-            f"{row['gpusPerReplica']} x {row['gpu']}",
+            plan_words(row),
             row["costPerHourUsd"],
             f"{Decimal(row['costPerMonthUsd']):,}",
             row["priceAsOf"],

@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from cluster_objects import gpu_node, gpu_pod
+from deepseek_operator.capacity.purchases import plan_words
 from deepseek_operator.cli.capacity import capacity
 from deepseek_operator.cli.output import PageFormat
 from deepseek_operator.errors import CatalogError, InvalidSpecError, InventoryError
@@ -164,6 +165,18 @@ def test_what_has_no_plan_here_is_said_with_what_would_hold_it(
     assert costs == sorted(costs)
     for row in bought:
         assert float(row["costPerMonthUsd"]) == pytest.approx(730 * float(row["costPerHourUsd"]), abs=8)
+        assert (row["network"] is None) == (row["nodesPerReplica"] == 1)
+        assert plan_words(row).startswith(f"{row['gpusPerReplica']} x {row['gpu']}, {row['parallel']}")
+
+
+def test_a_suggestion_over_several_nodes_says_split_and_network(
+    tmp_path: Path, nodes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R1 on nodes of one GPU each: cheap, and not what most people want to run."""
+    demand: Changes = {"hardware.gpus": ["h100-sxm5-80gb"]}
+    with pytest.raises(typer.Exit):
+        capacity(written(tmp_path, R1 | demand), cluster=nodes, remove_nodes=["a", "b"], suggest=True)
+    assert "11 x h100-sxm5-80gb, TP1 PP11 over 11 nodes by TCP" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

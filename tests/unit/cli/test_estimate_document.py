@@ -11,7 +11,9 @@ import pytest
 SCRIPT = Path(__file__).parents[3] / "hack" / "render_examples.py"
 
 
-@pytest.mark.parametrize("name", ["plan.md", "estimate.md", "catalog.md", "library.md", "architecture.md"])
+@pytest.mark.parametrize(
+    "name", ["plan.md", "capacity.md", "estimate.md", "catalog.md", "library.md", "architecture.md"]
+)
 def test_examples_are_real(name: str):
     done = subprocess.run([sys.executable, str(SCRIPT), "--check", name], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

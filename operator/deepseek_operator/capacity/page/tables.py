@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from deepseek_operator.capacity.gpu_states import GPU_STATES
+from deepseek_operator.capacity.purchases import plan_words
 from deepseek_operator.units import not_fitting
 
 Row = Mapping[str, Any]
@@ -59,7 +60,7 @@ def purchases(rows: Sequence[Row]) -> str:
         [
             row["name"],
             f"{row['provider']} {row['instance']}",
-            f"{row['gpusPerReplica']} x {row['gpu']}",
+            plan_words(row),
             row["priceAsOf"],
             *(row[key] for key in ("nodes", "replicas", "costPerHourUsd", "costPerMonthUsd")),
         ]
