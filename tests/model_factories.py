@@ -68,6 +68,7 @@ def make_plan(**changes: object) -> Plan:
             error_percent=30,
         ),
         cost_per_hour_usd=Decimal("7.16"),
+        cost_per_million_tokens_usd=Decimal("2.3677"),
         reasons=("cheapest of 3 plans",),
         alternatives=(
             Alternative(

@@ -142,6 +142,7 @@ def _plan(read: PlanStatus) -> Plan:
         kv_cache_error_percent=read.kv_cache_error_percent,
         predicted=None if read.predicted is None else _prediction_read(read.predicted),
         cost_per_hour_usd=_cost_read(read.cost_per_hour_usd),
+        cost_per_million_tokens_usd=_cost_read(read.cost_per_million_tokens_usd),
         reasons=read.reasons,
         alternatives=tuple(_alternative_read(each) for each in read.alternatives),
         compromise=None if read.compromise is None else _compromise_read(read.compromise),

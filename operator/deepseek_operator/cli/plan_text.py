@@ -68,7 +68,7 @@ def _summary(plan: Plan, engine: EngineType) -> list[tuple[str, str]]:
         (
             "Engine",
             f"{_engine(plan, engine)}: context {format_tokens(plan.max_model_len)}, up to {plan.max_num_seqs} "
-            f"requests and {format_tokens(plan.max_num_batched_tokens)} in a step",
+            f"requests and {format_tokens(plan.max_num_batched_tokens)} in a step{_of_each_engine(plan)}",
         ),
         (
             "KV cache",
@@ -90,6 +90,11 @@ def _summary(plan: Plan, engine: EngineType) -> list[tuple[str, str]]:
         )
     rows.append(("Cost", _costs(plan)))
     return rows
+
+
+def _of_each_engine(plan: Plan) -> str:
+    engines = plan.parallelism.data
+    return f" of each of {engines} engines" if engines > 1 else ""
 
 
 def _engine(plan: Plan, engine: EngineType) -> str:

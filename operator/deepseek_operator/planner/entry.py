@@ -10,7 +10,7 @@ from deepseek_operator.planner.alternatives import alternatives, cheaper_below, 
 from deepseek_operator.planner.candidates import joins_gpus
 from deepseek_operator.planner.choose import PoolAnswer, answers, cheapest
 from deepseek_operator.planner.compromise import Compromise, CompromiseKind
-from deepseek_operator.planner.explain import MOST_REASONS, reasons
+from deepseek_operator.planner.explain import MOST_REASONS, reasons, tokens_cost
 from deepseek_operator.planner.feasibility import Choice, with_batch_limit
 from deepseek_operator.planner.nearest import nearest_plans, nearest_sentence, within_reach
 from deepseek_operator.planner.offload_answer import host_memory_sentences
@@ -157,6 +157,7 @@ def _plan(request: PlanRequest, supply: Supply, found: list[PoolAnswer], joins: 
         share=candidate.pool.share,
         pin=candidate.pool.pin,
         cost_per_hour_usd=best.cost_per_hour_usd,
+        cost_per_million_tokens_usd=tokens_cost(request, best),
         features=request.features,
         reasons=reasons(request, answer, others, _surest(request, supply, best)),
         alternatives=alternatives(

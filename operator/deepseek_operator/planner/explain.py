@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from deepseek_operator.catalog.quantizations import NATIVE, Quantization, quantization
 from deepseek_operator.performance.queueing import LatencyPercentiles
@@ -12,7 +13,7 @@ from deepseek_operator.planner.demand import tokens_in_flight
 from deepseek_operator.planner.feasibility import Choice, fewest_replicas, label
 from deepseek_operator.planner.feature_sentences import feature_sentences
 from deepseek_operator.planner.hardware import AUTO, QUALITIES, can_be_quantized
-from deepseek_operator.planner.price import cost_per_million_tokens_usd, price_origin
+from deepseek_operator.planner.price import cost_per_million_tokens_usd, planned_tokens_per_hour, price_origin
 from deepseek_operator.planner.request import PlanRequest, Quality
 from deepseek_operator.planner.result import InfeasibleReason
 from deepseek_operator.planner.sharing import memory_not_isolated
@@ -38,7 +39,7 @@ def reasons(
     if best is None:
         return ()
     sentences = [
-        _why_cheapest(best, answer, others, _for_the_minimum(request, best)),
+        _why_cheapest(request, best, answer, others),
         _why_it_fits(request, best),
         _why_the_cache_is_enough(request, best),
         _why_not_smaller(answer),
@@ -77,17 +78,18 @@ def _for_the_minimum(request: PlanRequest, best: Choice) -> str:
     return f" with scaling.minReplicas {request.min_replicas} ({alone.replicas} of them would serve the demand alone)"
 
 
-def _why_cheapest(best: Choice, answer: PoolAnswer, others: list[PoolAnswer], minimum: str) -> str:
+def _why_cheapest(request: PlanRequest, best: Choice, answer: PoolAnswer, others: list[PoolAnswer]) -> str:
     """Name the price and the next best product."""
+    minimum, tokens = _for_the_minimum(request, best), _what_tokens_cost(request, best)
     start = f"{replicas_text(best)} is the cheapest that serves the demand{minimum}: {cost_text(best)}"
     feasible = [answer.best for answer in others if answer.best is not None]
     product = best.candidate.pool.gpu.id
     second = next((other for other in feasible if other.candidate.pool.gpu.id != product), next(iter(feasible), None))
     if second is not None:
         other = f"; the next best is {replicas_text(second)}: {cost_text(second)}"
-        return f"{start}{other}.{_what_tokens_cost(best)}{_which_nodes(answer)}"
+        return f"{start}{other}.{tokens}{_which_nodes(answer)}"
     rest = "; no other product of the supply serves it" if others else ""
-    return f"{start}{rest}.{_what_tokens_cost(best)}{_which_nodes(answer)}"
+    return f"{start}{rest}.{tokens}{_which_nodes(answer)}"
 
 
 def _which_nodes(answer: PoolAnswer) -> str:
@@ -125,13 +127,18 @@ def _nodes(count: int) -> str:
     return f"{count} node{'' if count == 1 else 's'}"
 
 
-def _what_tokens_cost(best: Choice) -> str:
+def tokens_cost(request: PlanRequest, best: Choice) -> Decimal | None:
+    """Return USD per million output tokens at the planned load; None without a price or a prediction."""
+    tokens = planned_tokens_per_hour(request.workload, best.predicted, best.replicas)
+    return cost_per_million_tokens_usd(best.cost_per_hour_usd, tokens)
+
+
+def _what_tokens_cost(request: PlanRequest, best: Choice) -> str:
     """Return where the price comes from and what it makes of a million tokens; empty without a price."""
     origin = price_origin(best.candidate.pool.gpu)
     if not origin:
         return ""
-    tokens_per_second = 0 if best.predicted is None else best.predicted.tokens_per_second
-    amount = cost_per_million_tokens_usd(best.cost_per_hour_usd, best.replicas, tokens_per_second)
+    amount = tokens_cost(request, best)
     tokens = "" if amount is None else f", which makes {amount} USD per million output tokens at this demand"
     return f" Counted with the {origin}{tokens}."
 
@@ -281,7 +288,9 @@ def _why_this_batch(request: PlanRequest, best: Choice) -> str:
     preferred = preferred_settings(request, best.candidate, best.requests)
     text = ""
     if told.max_num_seqs < preferred.max_num_seqs:
-        text += f" A batch ends at {told.max_num_seqs:,} requests, so that a burst waits and does not slow all others."
+        each = " of each engine" if best.candidate.split.data > 1 else ""
+        end = f" A batch{each} ends at {told.max_num_seqs:,} requests"
+        text += f"{end}, so that a burst waits and does not slow all others."
     if best.has_chosen_steps:
         text += (
             f" Steps of {told.max_num_batched_tokens:,} tokens keep the service level, which the engine's "

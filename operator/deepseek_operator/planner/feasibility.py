@@ -150,7 +150,7 @@ def check(request: PlanRequest, candidate: Candidate, replicas: int) -> Choice |
     """Return the candidate as a choice when so many replicas of it serve the demand, else the first broken limit."""
     in_flight = _requests_per_replica(request, candidate, replicas)
     if in_flight is None:
-        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, _cannot_keep_up(request, replicas))
+        return _excluded(candidate, InfeasibleReason.SLA_UNREACHABLE, _cannot_keep_up(request, candidate, replicas))
     requests = in_flight.most
     per_engine = ceil_div(requests, candidate.split.data)
     if request.max_num_seqs is not None and per_engine > request.max_num_seqs:
@@ -359,11 +359,13 @@ def _too_few_nodes(request: PlanRequest, candidate: Candidate) -> Broken:
     )
 
 
-def _cannot_keep_up(request: PlanRequest, replicas: int) -> Broken:
-    many = f"{replicas} replica{'s' if replicas > 1 else ''}"
-    return Broken(
-        detail=(
-            f"{many} cannot keep up with {request.workload.requests_per_minute:,} requests per minute, or the speed of "
-            "the GPU is not known"
+def _cannot_keep_up(request: PlanRequest, candidate: Candidate, replicas: int) -> Broken:
+    if predict_speed(request, candidate, size_memory(request, candidate, 1), 1) is None:
+        return Broken(
+            detail=(
+                "the catalogue lacks its bandwidth or matrix rate, so it is not known how many requests a rate leaves "
+                "in flight; give workload.concurrency"
+            )
         )
-    )
+    many = f"{replicas} replica{'s' if replicas > 1 else ''}"
+    return Broken(detail=f"{many} cannot keep up with {request.workload.requests_per_minute:,} requests per minute")

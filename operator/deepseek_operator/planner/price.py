@@ -8,8 +8,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from deepseek_operator.catalog.gpus import Gpu
+from deepseek_operator.performance.prediction import Prediction
 from deepseek_operator.planner.gpu_share import gpu_fraction, share_price
-from deepseek_operator.planner.request import GpuPool, Supply
+from deepseek_operator.planner.request import GpuPool, Supply, Workload
 
 REFERENCE_USD_PER_HOUR_PER_TB_PER_SECOND = Decimal("0.60")
 """Reference price per TB/s of memory bandwidth, for ranking only.
@@ -19,6 +20,7 @@ L40S 0.91).
 """
 
 SECONDS_PER_HOUR = 3600
+MINUTES_PER_HOUR = 60
 TOKENS_PER_MILLION = 1_000_000
 
 _SMALLEST_PRICE_USD = Decimal("0.0001")
@@ -45,26 +47,32 @@ def cost(gpu: Gpu, gpus: int) -> Decimal | None:
     return None if gpu.price_per_hour_usd is None else gpu.price_per_hour_usd * gpus
 
 
-def cost_per_million_tokens_usd(
-    cost_per_hour_usd: Decimal | None, replicas: int, tokens_per_second: int
-) -> Decimal | None:
-    """Return USD per million output tokens while all replicas carry their share of the planned load.
+def cost_per_million_tokens_usd(cost_per_hour_usd: Decimal | None, tokens_per_hour: int) -> Decimal | None:
+    """Return USD per million output tokens of a deployment.
 
     Args:
         cost_per_hour_usd: of all replicas; None without a price.
-        replicas: 1 or more.
-        tokens_per_second: output tokens of one replica; 0 when not predicted.
+        tokens_per_hour: output tokens of all replicas; 0 when not known.
 
     Returns:
         Cost per hour over tokens per hour, rounded to 0.0001 USD; None when one of them is not known.
 
-    >>> cost_per_million_tokens_usd(Decimal("7.20"), 2, 1000)
+    >>> cost_per_million_tokens_usd(Decimal("7.20"), 2 * 1000 * SECONDS_PER_HOUR)
     Decimal('1.0000')
     """
-    tokens_per_hour = tokens_per_second * replicas * SECONDS_PER_HOUR
     if cost_per_hour_usd is None or tokens_per_hour <= 0:
         return None
     return (cost_per_hour_usd * TOKENS_PER_MILLION / tokens_per_hour).quantize(_SMALLEST_PRICE_USD)
+
+
+def planned_tokens_per_hour(workload: Workload, predicted: Prediction | None, replicas: int) -> int:
+    """Return the output tokens of all replicas at the planned load; 0 when not known.
+
+    Those of a rate are what is asked for; those of a closed loop are what the replicas are predicted to give.
+    """
+    if workload.requests_per_minute is not None:
+        return workload.requests_per_minute * MINUTES_PER_HOUR * workload.output_tokens
+    return 0 if predicted is None else predicted.tokens_per_second * replicas * SECONDS_PER_HOUR
 
 
 def priced(gpu: Gpu, usd_per_hour: Decimal, origin: str) -> Gpu:

@@ -14,7 +14,6 @@ from deepseek_operator.planner.compromise import Compromise
 from deepseek_operator.planner.engine_features import NO_FEATURES, EngineFeatures, with_features
 from deepseek_operator.planner.gpu_share import GpuShare
 from deepseek_operator.planner.node_pin import NodePin
-from deepseek_operator.planner.price import cost_per_million_tokens_usd
 
 
 class InfeasibleReason(StrEnum):
@@ -140,6 +139,7 @@ class Plan:
         kv_cache_tokens: tokens that one replica's KV cache holds.
         kv_cache_error_percent: half width of its 90 % band.
         cost_per_hour_usd: of all replicas; None when the GPU has no price.
+        cost_per_million_tokens_usd: per million output tokens at the planned load; None without price or prediction.
         reasons: at most 8 sentences.
         alternatives: at most 6.
         compromise: what it gives up; None for a plan of what was asked.
@@ -170,6 +170,7 @@ class Plan:
     cost_per_hour_usd: Decimal | None
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
+    cost_per_million_tokens_usd: Decimal | None = None
     compromise: Compromise | None = None
     rdma: Rdma | None = None
     share: GpuShare | None = None
@@ -200,15 +201,6 @@ class Plan:
             quantization=self.quantization,
         )
         return with_features(told, self.features)
-
-    @property
-    def cost_per_million_tokens_usd(self) -> Decimal | None:
-        """USD per million output tokens while all replicas carry the planned load.
-
-        See ``price.cost_per_million_tokens_usd``; None without a price or a prediction.
-        """
-        tokens_per_second = 0 if self.predicted is None else self.predicted.tokens_per_second
-        return cost_per_million_tokens_usd(self.cost_per_hour_usd, self.replicas, tokens_per_second)
 
 
 @dataclass(frozen=True, kw_only=True)

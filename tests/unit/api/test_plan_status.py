@@ -166,6 +166,7 @@ SAME_PODS = {
     "kv_cache_error_percent": 1,
     "predicted": None,
     "cost_per_hour_usd": None,
+    "cost_per_million_tokens_usd": Decimal("9.9999"),
     "reasons": (),
     "alternatives": (),
     "compromise": COMPROMISE,

@@ -9,6 +9,7 @@ from rich.console import Console
 from deepseek_operator.api.spec_engine import EngineType
 from deepseek_operator.cli.memory_bars import bar_cells, memory_parts
 from deepseek_operator.cli.plan_text import print_plan
+from deepseek_operator.memory.parallelism import Parallelism
 from deepseek_operator.planner.result import Infeasible, Plan
 from deepseek_operator.units import format_gib
 from planner_values import H100, MIXED, R1, planned, pool, refused, request, supply
@@ -50,6 +51,13 @@ def test_a_plan_shows_gpus_split_cost_and_a_bar_per_gpu():
 )
 def test_a_plan_names_the_server_that_was_asked_for(engine: EngineType, words: str):
     assert words in _printed(planned(request(), MIXED), engine=engine)
+
+
+def test_a_batch_is_told_as_that_of_an_engine_where_a_replica_has_several():
+    plan = replace(planned(request(), MIXED), parallelism=Parallelism(tensor=1, data=4), max_num_seqs=67)
+    text = " ".join(_printed(plan).split())
+    assert "up to 67 requests and 8,192 tokens in a step of each of 4 engines" in text
+    assert "of each" not in _printed(planned(request(), MIXED))
 
 
 def test_a_plan_without_pods_says_why():

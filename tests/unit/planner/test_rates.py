@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -99,3 +100,25 @@ def test_a_pinned_batch_must_hold_three_deviations_above_the_mean():
     )
     enough = planned(request(QWEN_7B, workload=asked.workload, sla=asked.sla, max_num_seqs=7), supply(pool(H100)))
     assert enough.max_num_seqs == 7
+
+
+@pytest.mark.parametrize("per_minute", [1, 30])
+def test_tokens_of_a_rate_cost_what_the_gpus_cost_over_the_tokens_that_are_asked_for(per_minute: int):
+    plan = planned(request(QWEN_7B, workload=_workload(512, 512, per_minute), sla=_sla(1000, 40)), supply(pool(H100)))
+    assert plan.cost_per_hour_usd is not None
+    amount = round(plan.cost_per_hour_usd * 1_000_000 / (per_minute * 60 * 512), 4)
+    assert plan.cost_per_million_tokens_usd == amount
+    assert f"which makes {amount} USD per million output tokens at this demand" in plan.reasons[0]
+
+
+def test_a_rate_on_a_product_of_unknown_speed_is_refused_for_that():
+    unknown = pool(H100)
+    unknown = replace(unknown, gpu=replace(unknown.gpu, memory_bandwidth_gb_per_second=None))
+    answer = refused(request(QWEN_7B, workload=_workload(512, 512, 30), sla=None), supply(unknown))
+    assert "the catalogue lacks its bandwidth or matrix rate, so it is not known how many requests" in answer.message
+
+
+def test_the_batch_of_an_engine_is_told_from_that_of_a_replica():
+    plan = planned(request(R1, workload=_workload(1000, 500, 1000), sla=_sla(3000, 62, 99)), supply(pool("h200-sxm")))
+    assert plan.parallelism.data > 1
+    assert f"A batch of each engine ends at {plan.max_num_seqs:,} requests" in " ".join(plan.reasons)
