@@ -142,7 +142,7 @@ def test_missing_gpus_are_said_with_numbers_and_the_pods_wait(kubectl: Kubectl, 
         found = wait_condition(kubectl, "small", "CapacityAvailable", "False", "InsufficientFreeGpus")
         assert "l40s" in found["message"]
         assert "room for 1" in found["message"]
-        assert condition(kubectl, "small", "Ready")["status"] == "False"
+        wait_condition(kubectl, "small", "Ready", "False", "WaitingForGpus")
 
 
 def test_replicas_that_the_nodes_never_hold_are_refused_with_numbers(kubectl: Kubectl, tmp_path: Path) -> None:

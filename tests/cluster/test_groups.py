@@ -229,6 +229,8 @@ def test_a_group_that_does_not_fit_leaves_no_half_group(operator: OperatorProces
     refused = wait_condition(kubectl, "deepseek-r1", "CapacityAvailable", "False", "InsufficientFreeGpus")
 
     assert "needs 8 free h100-sxm5-80gb on each of 2 nodes; 1 node has that many" in refused["message"]
+    waits = wait_condition(kubectl, "deepseek-r1", "Ready", "False", "WaitingForGpus")
+    assert waits["message"].endswith(refused["message"])
     assert set(pods_of(kubectl)) == {each["metadata"]["name"] for each in others}
 
     kubectl("delete", "pod", "holder-0", "--wait=false")

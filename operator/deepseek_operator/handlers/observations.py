@@ -22,6 +22,9 @@ from deepseek_operator.planner.sharing import memory_not_isolated
 PODS_REFUSED = "FailedCreate"
 """The API server refuses the pods; as the ReplicaSet controller says it."""
 
+WAITING_FOR_GPUS = "WaitingForGpus"
+"""Replicas are missing for which no GPUs are free now; no person need do anything but find some."""
+
 
 def observations(situation: Situation) -> list[Observation]:
     """Return what the conditions of the object should say, in a fixed order."""
@@ -131,9 +134,11 @@ def _replicas_ready(situation: Situation, workload: Workload) -> tuple[bool, str
 
 
 def _waiting(situation: Situation, counts: str) -> tuple[str, str]:
-    """Return reason and message for replicas that are not ready, from the pod that says most."""
+    """Return reason and message for replicas that are not ready: what is stuck, the GPUs that are missing, or a pod."""
     told = [pod for pod in situation.pods if pod.waiting_reason and not pod.deleting]
     worst = next((pod for pod in told if pod.is_stuck), None)
+    if worst is None and situation.fits is not None and not situation.fits.fits:
+        return WAITING_FOR_GPUS, f"{counts}; {situation.fits.limiting}"
     pod = worst or next(iter(told), None)
     if pod is None:
         return "Progressing", counts

@@ -178,10 +178,10 @@ USUAL = {
                 fits=FitsNow(fits=False, count=0, needed=1, limiting="needs 4 free h100 on one node"),
             ),
             {
-                "Ready": (False, "Progressing"),
-                "WorkloadReady": (False, "Progressing"),
+                "Ready": (False, "WaitingForGpus"),
+                "WorkloadReady": (False, "WaitingForGpus"),
                 "CapacityAvailable": (False, "InsufficientFreeGpus"),
-                "Reconciling": (True, "Progressing"),
+                "Reconciling": (True, "WaitingForGpus"),
             },
             id="missing GPUs are said",
         ),
@@ -254,6 +254,27 @@ def test_a_proposal_names_the_hash_to_approve() -> None:
     assert planned.message == (
         f"set spec.approvedPlan to run 4 x l40s, {OTHER.parallelism}, Native, hash {plan_hash(OTHER)}"
     )
+
+
+NO_ROOM = FitsNow(fits=False, count=0, needed=1, limiting="needs 4 free h100 on one node")
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason", "message"),
+    [
+        ((), "WaitingForGpus", "needs 4 free h100 on one node"),
+        ((waiting("ContainerCreating"),), "WaitingForGpus", "needs 4 free h100 on one node"),
+        (
+            (waiting("ImagePullBackOff", "no such image"),),
+            "ImagePullBackOff",
+            f"{waiting('ImagePullBackOff', 'no such image').says}",
+        ),
+    ],
+    ids=["a group that is not made", "another replica starts", "a person must act first"],
+)
+def test_ready_says_which_gpus_are_missing(pods: tuple[PodState, ...], reason: str, message: str) -> None:
+    ready = next(each for each in observations(replace(STARTING, fits=NO_ROOM, pods=pods)) if each.type == "Ready")
+    assert (ready.reason, ready.message) == (reason, f"0 of 1 replica ready; {message}")
 
 
 def test_a_stuck_pod_is_quoted() -> None:
