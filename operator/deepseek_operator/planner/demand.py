@@ -33,7 +33,7 @@ def requests_for_rate(
     replicas: int,
     output_tokens: int,
     predict: Callable[[int], Prediction | None],
-    deviations: float = 0.0,
+    deviations: float | None = None,
 ) -> int | None:
     """Return the requests in flight in one replica when requests arrive at random at a mean rate.
 
@@ -46,7 +46,8 @@ def requests_for_rate(
         replicas: replicas that share them evenly.
         output_tokens: mean length of an answer.
         predict: speed of one replica by its requests in flight.
-        deviations: how many standard deviations above the mean, 0 or more.
+        deviations: how many standard deviations above the mean, 0 or more, a request finds in flight, which is one
+            more itself; None for the mean.
 
     Returns:
         1 or more; None when the replica cannot keep up or its speed is not known.
@@ -62,7 +63,8 @@ def requests_for_rate(
             return None
         seconds = prediction.ttft_milliseconds + prediction.tpot_milliseconds * (output_tokens - 1)
         mean = per_second * seconds / 1000
-        needed = max(1, math.ceil(mean + deviations * math.sqrt(mean)))
+        found = mean if deviations is None else 1 + math.floor(mean + deviations * math.sqrt(mean) + 0.5)
+        needed = max(1, math.ceil(found))
         if needed <= requests:
             return requests
         requests = needed

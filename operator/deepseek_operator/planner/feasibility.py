@@ -333,7 +333,7 @@ def _requests_per_replica(request: PlanRequest, candidate: Candidate, replicas: 
     if workload.requests_per_minute is None:
         return InFlight.steady(share(workload.concurrency or 1, replicas))
     memory = size_memory(request, candidate, 1)
-    judged = 0.0 if request.sla is None else normal_excess(request.sla.percentile)
+    judged = None if request.sla is None else normal_excess(request.sla.percentile)
     load, most = (
         requests_for_rate(
             workload.requests_per_minute,

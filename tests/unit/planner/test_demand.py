@@ -38,7 +38,12 @@ def test_a_burst_that_slows_the_engine_prolongs_itself():
     found = requests_for_rate(60, 1, 101, lambda requests: _speed(500, 10 + requests), 3.0)
     assert found is not None
     mean = (500 + 100 * (10 + found)) / 1000
-    assert found - 1 < mean + 3 * mean**0.5 <= found
+    assert found == 1 + round(mean + 3 * mean**0.5)
+
+
+def test_a_request_that_comes_is_one_more_than_it_finds():
+    # a mean of 0.1: hardly ever two at once for a level of half the requests, and two within three deviations
+    assert [requests_for_rate(6, 1, 100, lambda _: _speed(10, 10), each) for each in (None, 0.0, 3.0)] == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

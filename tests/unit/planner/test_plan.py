@@ -279,7 +279,7 @@ class TestReplicas:
         plan = planned(request(workload=rate), MIXED)
         assert plan.predicted is not None
         mean = (plan.predicted.ttft_milliseconds + 255 * plan.predicted.tpot_milliseconds) / 1000
-        often = math.ceil(mean + NormalDist().inv_cdf(0.95) * math.sqrt(mean))
+        often = 1 + round(mean + NormalDist().inv_cdf(0.95) * math.sqrt(mean))
         assert f"Predicted at {often} requests per replica, p95 of those in flight at 60 a minute" in " ".join(
             plan.reasons
         )

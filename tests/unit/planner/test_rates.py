@@ -47,6 +47,7 @@ def _poisson(workload: Workload) -> Trace:
     [
         pytest.param(QWEN_7B, _workload(512, 512, 30), _sla(1000, 40), supply(pool(H100)), id="two in flight"),
         pytest.param(QWEN_7B, _workload(512, 512, 1), _sla(1000, 40), supply(pool(H100)), id="hardly one in flight"),
+        pytest.param(R1, _workload(512, 512, 1), _sla(1000, 11, 99), supply(pool("h200-sxm")), id="two that meet"),
         pytest.param(QWEN_7B, _workload(512, 512, 600), _sla(1000, 12), supply(pool(H100)), id="a tight TPOT"),
         pytest.param(QWEN_7B, _workload(1024, 512, 120), _sla(2000, 80), supply(pool("l4")), id="slow GPUs"),
         pytest.param(R1, _workload(1000, 2000, 100), _sla(3000, 53), supply(pool(H100, 2)), id="two nodes, tight TPOT"),
