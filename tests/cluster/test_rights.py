@@ -129,7 +129,7 @@ def on_one_node() -> dict[str, Any]:
 def on_two_nodes() -> dict[str, Any]:
     made = sample("deepseek-r1")
     made["spec"]["apply"] = "Auto"
-    del made["spec"]["model"]["cache"], made["spec"]["priority"]
+    del made["spec"]["model"]["cache"]
     made["spec"]["hardware"] = {"gpus": ["h100-sxm5-80gb"]}
     return made
 
