@@ -1,13 +1,10 @@
 """Write docs/sizing.md: what the planner says for each model of the catalogue on common nodes.
 
-    python hack/render_sizing.py [--check]
-
-``--check`` writes nothing and fails when the page says something else than the planner of today.
+python hack/render_sizing.py
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from deepseek_operator.catalog import gpus as products
 from deepseek_operator.catalog import models
 from deepseek_operator.catalog.shapes import ModelShape
 from deepseek_operator.planner import Infeasible, Plan, Quality, Supply, ask, gpus, plan
+from deepseek_operator.planner.nearest import SMALLER_MODELS
 from deepseek_operator.planner.price import cost
 from deepseek_operator.units import format_usd
 
@@ -41,12 +39,7 @@ MOST_PEOPLE_ASK_FOR = (
     "deepseek-ai/DeepSeek-V4-Pro",
     "deepseek-ai/DeepSeek-V4-Flash",
     "deepseek-ai/DeepSeek-V4.1-Flash",
-    "deepseek-ai/DeepSeek-R1-Distill-Llama-70B",
-    "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",
-    "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B",
-    "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
-    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
-    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+    *SMALLER_MODELS,
     "deepseek-ai/DeepSeek-R1-0528-Qwen3-8B",
     "deepseek-ai/DeepSeek-V2.5-1210",
     "deepseek-ai/DeepSeek-V2-Lite-Chat",
@@ -197,16 +190,5 @@ def _speed(answer: Plan) -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check the page; return the exit code."""
-    text = page()
-    if "--check" not in arguments:
-        PAGE.write_text(text)
-    elif PAGE.read_text() != text:
-        print("docs/sizing.md says something else than the planner; run python hack/render_sizing.py", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    PAGE.write_text(page())

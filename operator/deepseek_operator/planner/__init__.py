@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deepseek_operator.planner.entry import plan
-    from deepseek_operator.planner.notebook import ask, gpus
+    from deepseek_operator.planner.library import ask, gpus
     from deepseek_operator.planner.request import PlanRequest, Quality, Supply
     from deepseek_operator.planner.result import Infeasible, Plan
 
@@ -23,8 +23,8 @@ _MODULES = {
     "PlanRequest": "request",
     "Quality": "request",
     "Supply": "request",
-    "ask": "notebook",
-    "gpus": "notebook",
+    "ask": "library",
+    "gpus": "library",
     "plan": "entry",
 }
 

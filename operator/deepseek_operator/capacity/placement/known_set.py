@@ -75,57 +75,64 @@ def place_known_set(
         close_enough: relative distance to the bound at which the search ends.
     """
     deadline = time.monotonic() + seconds
-    alike = Counter(rooms)
-    bound = allocation_bound_gpus(alike, pods)
+    problem = _Problem(rooms=rooms, pods=pods, close_enough=close_enough)
+    bound = allocation_bound_gpus(Counter(rooms), pods)
     nodes = best_order(rooms, pods)
-    if gpus_of(nodes) < bound * (1 - close_enough) - ROUNDING:
-        bound, nodes = _improved(rooms, pods, nodes, bound, deadline, close_enough)
+    if not problem.is_solved(nodes, bound):
+        bound, nodes = _improved(problem, nodes, bound, deadline)
     return _answer(rooms, nodes, pods, bound)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Problem:
+    rooms: Sequence[Room]
+    pods: Mapping[PodShape, int]
+    close_enough: float
+
+    @property
+    def with_gpus(self) -> dict[PodShape, int]:
+        return {shape: count for shape, count in self.pods.items() if shape.gpus}
+
+    def enough(self, bound: float) -> float:
+        """Return the GPUs at which the search ends."""
+        return bound * (1 - self.close_enough)
+
+    def is_solved(self, nodes: Sequence[NodePattern], bound: float) -> bool:
+        return gpus_of(nodes) >= self.enough(bound) - ROUNDING
+
+
 def _improved(
-    rooms: Sequence[Room],
-    pods: Mapping[PodShape, int],
-    nodes: list[NodePattern],
-    bound: float,
-    deadline: float,
-    close_enough: float,
+    problem: _Problem, nodes: list[NodePattern], bound: float, deadline: float
 ) -> tuple[float, list[NodePattern]]:
     """Return a bound and patterns of the nodes that are at least as good as those given."""
-    with_gpus = {shape: count for shape, count in pods.items() if shape.gpus}
+    rooms, pods, with_gpus = problem.rooms, problem.pods, problem.with_gpus
     seconds = deadline - time.monotonic()
-    bound, nodes = _by_kinds(rooms, pods, nodes, bound, deadline - seconds * (1 - KINDS_SHARE), close_enough)
-    if gpus_of(nodes) >= bound * (1 - close_enough) - ROUNDING:
+    bound, nodes = _by_kinds(problem, nodes, bound, deadline - seconds * (1 - KINDS_SHARE))
+    if problem.is_solved(nodes, bound):
         return bound, nodes
     seconds = deadline - time.monotonic()
     search = ColumnGeneration(Counter(rooms), with_gpus, columns_of(rooms, nodes))
     proven = search.generate(deadline - seconds * (DIVE_SHARE + WHOLE_NUMBERS_SHARE), bound)
     bound = min(bound, _reachable(proven, with_gpus))
-    enough = bound * (1 - close_enough)
-    if gpus_of(nodes) < enough - ROUNDING:
+    if not problem.is_solved(nodes, bound):
         nodes = better_of(rooms, pods, nodes, search.dive(deadline - seconds * WHOLE_NUMBERS_SHARE))
-    if gpus_of(nodes) < enough - ROUNDING:
+    if not problem.is_solved(nodes, bound):
         start = columns_of(rooms, nodes)
         search.columns |= dict.fromkeys(start)
         chosen = search.choice(seconds=max(1.0, (deadline - time.monotonic()) / 2), start=start)
         nodes = better_of(rooms, pods, nodes, chosen)
-    return bound, polished(rooms, pods, nodes, enough, deadline)
+    return bound, polished(rooms, pods, nodes, problem.enough(bound), deadline)
 
 
 def _by_kinds(
-    rooms: Sequence[Room],
-    pods: Mapping[PodShape, int],
-    nodes: list[NodePattern],
-    bound: float,
-    deadline: float,
-    close_enough: float,
+    problem: _Problem, nodes: list[NodePattern], bound: float, deadline: float
 ) -> tuple[float, list[NodePattern]]:
     """Return a bound and patterns of the nodes, found by filling all nodes of a kind together."""
-    with_gpus = {shape: count for shape, count in pods.items() if shape.gpus}
+    rooms, pods, with_gpus = problem.rooms, problem.pods, problem.with_gpus
     alike = Counter(room for room in rooms if any(room.free_milli))
     for number, (share, single_gpus) in enumerate(KINDS_TRIES):
         left = deadline - time.monotonic()
-        if left <= 0 or gpus_of(nodes) >= bound * (1 - close_enough) - ROUNDING:
+        if left <= 0 or problem.is_solved(nodes, bound):
             break
         each = left / min(2, len(KINDS_TRIES) - number)
         found = choose_for_kinds(alike, with_gpus, host_share=share, single_gpus=single_gpus, seconds=each)
